@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Everything a developer or a curious administrator needs; `make` alone lists the targets.
+
+PYTHON ?= python3
+PORT ?= 10023
+# What pytest is given: `make test TESTS='tests/daemon -x'`.
+TESTS ?= tests
+
+# Debian's names. What the program needs to be built and to run:
+RUN_PACKAGES = python3 python3-venv python3-dev gcc libc6-dev libdb5.3-dev
+# What the tests need beside that: Perl Postgrey's modules, Berkeley DB's tools, a real Postfix, man page checkers.
+TEST_PACKAGES = $(RUN_PACKAGES) perl db5.3-util postfix mandoc man-db \
+	libberkeleydb-perl libio-multiplex-perl libnet-dns-perl libnet-rblclient-perl libnet-server-perl \
+	libnetaddr-ip-perl libparse-syslog-perl
+
+PYTEST = .venv/bin/python -m pytest
+REFERENCE = .reference/postgrey/usr/sbin/postgrey
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test check lint proof bench clean empty-root test-setup test-packages .venv
+# One apt-get and one pip at a time; pytest's output stays in order.
+.NOTPARALLEL:
+
+help:  ## list the targets
+	@sed -n 's/^\([.a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+
+run: .venv  ## set everything up and serve on 127.0.0.1, port 10023 or PORT=number, in the foreground
+	@exec build-aux/serve $(PORT)
+
+.venv: .venv/.ready  ## build .venv/bin/postgrey, with the system packages this takes
+
+test: test-setup  ## run all tests but the slow proofs (TESTS=what: only these); a skipped test is an error
+	$(PYTEST) -m 'not proof' $(TESTS)
+
+check: lint test  ## check format, lint, strict types and man pages, and run the tests
+
+lint: test-setup  ## check format, lint, strict types and man pages
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	build-aux/lint-man man/*.[18]
+
+proof: test-setup  ## run the slow proofs
+	$(PYTEST) -m proof $(TESTS)
+
+bench: test-setup  ## measure speed and stalls side by side with Perl Postgrey
+	.venv/bin/python -m bench.speed
+	.venv/bin/python -m bench.stall
+
+empty-root:  ## run .ci/run and `make run` in a new, minimal Debian root (as root, with mmdebstrap)
+	build-aux/empty-root
+
+clean:  ## remove .venv, .reference and what was built; never the database in var/
+	rm -rf .venv .reference build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@if [ -d var ]; then echo 'var/ holds a database and is kept; remove it by hand if you mean it.'; fi
+
+.venv/.ready: setup.cfg setup.py pyproject.toml $(wildcard scripts/postgrey*) build-aux/virtualenv
+	@build-aux/system-packages $(RUN_PACKAGES)
+	@build-aux/virtualenv $(PYTHON) .
+	@touch $@
+
+.venv/.test-ready: .venv/.ready
+	@build-aux/virtualenv $(PYTHON) '.[test,check]'
+	@touch $@
+
+test-setup: test-packages .venv/.test-ready $(REFERENCE)
+
+test-packages:
+	@build-aux/system-packages $(TEST_PACKAGES)
+
+$(REFERENCE):
+	@build-aux/reference

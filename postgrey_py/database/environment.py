@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The Berkeley DB environment in dbdir: lock, open and recover, checkpoint, log removal, close.
+
+Laid out as Postgrey 1.37 lays it out, so that the two can take turns on one directory. One `Environment` belongs to
+one process and holds `postgrey.lock` for as long as it lives: a second one that opened with recovery would destroy
+the first. All is called from one thread, but for `checkpoint` and `remove_logs`, which any thread may call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from postgrey_py.database.binding import BerkeleyDBError, db, explain, is_damage
+from postgrey_py.database.repair import reset_lsns, salvage, set_logs_aside, verifies
+from postgrey_py.errors import DatabaseError
+
+TRIPLETS = "postgrey.db"
+CLIENTS = "postgrey_clients.db"
+LOCK = "postgrey.lock"
+
+# Small, so that a checkpoint has little to write; the kernel caches the files anyway. It is no part of the files.
+CACHE_BYTES = 8 << 20
+# Room for the records of a whole group transaction.
+LOG_BUFFER_BYTES = 256 << 10
+
+# A checkpoint is due after so much log, or after a minute: other programs read the database files as they are.
+CHECKPOINT_KILOBYTES = 16 << 10
+CHECKPOINT_MINUTES = 1
+
+_FLAGS = db.DB_CREATE | db.DB_RECOVER | db.DB_INIT_TXN | db.DB_INIT_MPOOL | db.DB_INIT_LOG | db.DB_THREAD
+_DATABASE_FLAGS = db.DB_CREATE | db.DB_THREAD | db.DB_AUTO_COMMIT
+
+Report = Callable[[str], None]
+
+
+class Environment:
+    """The databases of one dbdir, locked, recovered and open.
+
+    `with_clients` tells whether postgrey_clients.db is wanted (1.37 does not touch it without auto-whitelist);
+    `report` is told, in lines for the log, of everything that had to be repaired. Raises DatabaseError.
+    """
+
+    def __init__(self, dbdir: str, with_clients: bool, report: Report) -> None:
+        self.dbdir = Path(dbdir)
+        self.triplets: Any = None
+        self.clients: Any = None
+        self._with_clients = with_clients
+        self._report = report
+        self._env: Any = None
+        self._lock = _lock(self.dbdir)
+        try:
+            self.open()
+        except BaseException:
+            self.close()
+            raise
+
+    def open(self, verify: bool = False) -> None:
+        """Recover the environment and open the databases; with `verify`, look at every page of them first."""
+        try:
+            self._env = self._open_environment()
+            self.triplets = self._open_database(TRIPLETS, verify)
+            if self._with_clients:
+                self.clients = self._open_database(CLIENTS, verify)
+        except BerkeleyDBError as error:
+            raise DatabaseError(f"can't open the database in {self.dbdir}: {explain(error)}") from error
+        except OSError as error:
+            raise DatabaseError(f"can't repair the database in {self.dbdir}: {error}") from error
+
+    def begin(self) -> Any:
+        """A new transaction."""
+        return self._env.txn_begin()
+
+    def checkpoint(self, now: bool = False) -> None:
+        """Bring the database files up to date if that is due, or `now`, and there were changes. Any thread may call it.
+
+        Raises DatabaseError when the disk does not take it.
+        """
+        try:
+            if now:
+                self._env.txn_checkpoint(0, 0, 0)
+            else:
+                self._env.txn_checkpoint(CHECKPOINT_KILOBYTES, CHECKPOINT_MINUTES, 0)
+        except BerkeleyDBError as error:
+            raise DatabaseError(f"can't write a checkpoint in {self.dbdir}: {explain(error)}") from error
+
+    def remove_logs(self) -> list[str]:
+        """Remove the log files that recovery no longer needs, and return their paths. Any thread may call it."""
+        removed = []
+        try:
+            for name in self._env.log_archive(db.DB_ARCH_ABS):
+                path = os.fsdecode(name)
+                os.unlink(path)
+                removed.append(path)
+        except (BerkeleyDBError, OSError) as error:
+            raise DatabaseError(f"can't remove old logs in {self.dbdir}: {explain(error)}") from error
+        return removed
+
+    def close_databases(self) -> None:
+        """Close everything but the lock; what a broken database says to that is of no use to anybody."""
+        for handle in (self.triplets, self.clients, self._env):
+            if handle is not None:
+                with contextlib.suppress(BerkeleyDBError):
+                    handle.close()
+        self.triplets = self.clients = self._env = None
+
+    def close(self) -> None:
+        """Checkpoint, close, and give the lock back."""
+        if self._env is not None:
+            with contextlib.suppress(DatabaseError):
+                self.checkpoint(now=True)
+        self.close_databases()
+        os.close(self._lock)
+
+    def _open_environment(self) -> Any:
+        try:
+            return _open_environment(self.dbdir)
+        except BerkeleyDBError as error:
+            if not is_damage(error):
+                raise
+            aside = set_logs_aside(self.dbdir)
+            self._report(f"can't recover the database with its logs ({explain(error)}): set them aside in {aside}")
+            return _open_environment(self.dbdir)
+
+    def _open_database(self, name: str, verify: bool) -> Any:
+        """Open one database, whatever it takes: damaged files are set aside and salvaged, never deleted."""
+        path = self.dbdir / name
+        try:
+            if not verify or not path.exists() or verifies(path):
+                return _open_database(self._env, name)
+            problem = "it does not verify"
+        except BerkeleyDBError as error:
+            if not is_damage(error):
+                raise
+            problem = explain(error)
+        if verifies(path):
+            # It is whole, but its logs are elsewhere: people copy just the .db files to a new host.
+            copy = reset_lsns(path)
+            self._report(f"{path} came without its logs: accepted, after a copy to {copy}")
+            return _open_database(self._env, name)
+        return self._salvage(path, problem)
+
+    def _salvage(self, path: Path, problem: str) -> Any:
+        aside, records = salvage(path)
+        self._report(f"{path} is damaged ({problem}): set aside as {aside}")
+        handle = _open_database(self._env, path.name)
+        count = 0
+        for key, value in records:
+            handle.put(key, value)
+            count += 1
+        self._report(f"{path}: salvaged {count} records from {aside}")
+        return handle
+
+
+def _lock(dbdir: Path) -> int:
+    """Take postgrey.lock, as 1.37 does, before anything is opened."""
+    path = dbdir / LOCK
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise DatabaseError(
+            f"dbdir {dbdir} is not usable by uid {os.geteuid()}: {error.strerror} ({path}):"
+            " create it, chown it, or use --dbdir or --user"
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise DatabaseError(f"{path} is locked: another postgrey runs on this dbdir; stop it first") from error
+    return descriptor
+
+
+def _open_environment(dbdir: Path) -> Any:
+    environment = db.DBEnv()
+    try:
+        environment.set_cachesize(0, CACHE_BYTES, 1)
+        environment.set_lg_bsize(LOG_BUFFER_BYTES)
+        environment.set_flags(db.DB_AUTO_COMMIT, 1)
+        environment.open(str(dbdir), _FLAGS, 0o600)
+    except BaseException:
+        with contextlib.suppress(BerkeleyDBError):
+            environment.close()
+        raise
+    return environment
+
+
+def _open_database(environment: Any, name: str) -> Any:
+    handle = db.DB(environment)
+    try:
+        handle.open(name, dbtype=db.DB_BTREE, flags=_DATABASE_FLAGS, mode=0o600)
+    except BaseException:
+        with contextlib.suppress(BerkeleyDBError):
+            handle.close()
+        raise
+    return handle

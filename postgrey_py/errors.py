@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Every error that postgrey-py raises on purpose.
+
+Each message says what is wrong, where, and what to do about it; only a command's `main()` prints one.
+"""
+
+
+class PostgreyError(Exception):
+    """Anything that an administrator is told in one line."""
+
+
+class UsageError(PostgreyError):
+    """The command line is wrong."""
+
+
+class StartupError(PostgreyError):
+    """The server can't start: a socket, the pidfile, the user or the lock is not to be had."""
+
+
+class DatabaseError(PostgreyError):
+    """The database can't be opened, read or written."""

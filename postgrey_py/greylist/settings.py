@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Every option of the server and its default, in one place.
+
+The command line (`daemon.options`) makes one `Settings` at start; it never changes afterwards. Texts are held as
+Latin-1 strings, one character for each byte that the administrator typed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SECONDS_PER_HOUR = 3600
+SECONDS_PER_DAY = 24 * SECONDS_PER_HOUR
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Where a system keeps Postgrey's files, and as whom it runs."""
+
+    dbdir: str
+    whitelist_clients: str
+    whitelist_recipients: str
+    user: str
+    group: str
+
+    def whitelists(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The client and the recipient whitelists that are read by default, each with its `.local` companion."""
+        clients, recipients = self.whitelist_clients, self.whitelist_recipients
+        return (clients, clients + ".local"), (recipients, recipients + ".local")
+
+
+UPSTREAM_PATHS = Paths(
+    dbdir="/var/spool/postfix/postgrey",
+    whitelist_clients="/etc/postfix/postgrey_whitelist_clients",
+    whitelist_recipients="/etc/postfix/postgrey_whitelist_recipients",
+    user="postgrey",
+    group="nogroup",
+)
+DEBIAN_PATHS = Paths(
+    dbdir="/var/lib/postgrey",
+    whitelist_clients="/etc/postgrey/whitelist_clients",
+    whitelist_recipients="/etc/postgrey/whitelist_recipients",
+    user="postgrey",
+    group="postgrey",
+)
+
+# The one switch for packagers: which of the two the commands take as their defaults.
+PATHS = UPSTREAM_PATHS
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The options of the server, checked. Times are in seconds."""
+
+    # What is greylisted, and for how long.
+    delay: int = 300
+    max_age: int = 35 * SECONDS_PER_DAY
+    retry_window: int = 2 * SECONDS_PER_DAY
+    auto_whitelist_clients: int = 5
+    lookup_by_host: bool = False
+    ipv4cidr: int = 24
+    ipv6cidr: int = 64
+    privacy: bool = False
+
+    # What the mail server is told.
+    greylist_action: str = "DEFER_IF_PERMIT"
+    greylist_text: str = "Greylisted, see http://postgrey.schweikert.ch/help/%r.html"
+    x_greylist_header: str = "X-Greylist: delayed %t seconds by postgrey-%v at %h; %d"
+    hostname: str = "localhost"
+    exim: bool = False
+
+    # Files.
+    dbdir: str = PATHS.dbdir
+    whitelist_clients: tuple[str, ...] = PATHS.whitelists()[0]
+    whitelist_recipients: tuple[str, ...] = PATHS.whitelists()[1]
+    pidfile: str | None = None
+
+    # The process. `user` and `group` stay None where the server runs as whoever started it.
+    inet: tuple[str, ...] = ()
+    unix: tuple[str, ...] = ()
+    socketmode: int = 0o666
+    listen_queue_size: int | None = None
+    user: str | None = None
+    group: str | None = None
+    daemonize: bool = False
+    syslog_facility: str = "mail"
+    quiet: bool = False
+    verbose: bool = False

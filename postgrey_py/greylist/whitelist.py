@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whitelist lines become immutable matchers; what a line says wrong becomes a warning with file and line.
+
+Reading the files is the caller's business. A whitelist is never changed: a reload builds a new one.
+
+Domains are found by suffix in a set, networks by prefix length, and only patterns are tried one by one. Answers for
+recent clients and recipients are remembered.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import netaddr
+import regex
+
+from postgrey_py.greylist.keys import IPV4_BITS, IPV6_BITS, Address
+
+REMEMBERED_ANSWERS = 4096
+
+# `regex` rather than `re`: Postgrey's patterns are Perl's, and `re` silently misreads `[[:alpha:]]`, knows no
+# `\z`, `\h`, `\R` or `(?i)` in the middle, and before Python 3.11 no possessive or atomic groups.
+_PATTERN_FLAGS = regex.IGNORECASE | regex.ASCII | regex.VERSION0
+
+_PATTERN_ENTRY = re.compile(r"/([^\s]+)/", re.ASCII)
+_IPV4_ENTRY = re.compile(r"(\d{1,3}(?:\.\d{1,3}){1,3})(/\d{1,2})?", re.ASCII)
+_IPV6_ENTRY = re.compile(r".*:.*:.*")
+_NUMERIC_ENTRY = re.compile(r"[\d./]+", re.ASCII)
+_WHITE_SPACE = " \t\n\r\f\v"
+
+_MAPPED_NETWORK = 0xFFFF << IPV4_BITS
+
+
+class Line(NamedTuple):
+    """One line of a whitelist file, as Latin-1 text, and where it stands."""
+
+    file: str
+    number: int
+    text: str
+
+    def warning(self, problem: str) -> str:
+        return f"{self.file} line {self.number}: {problem}"
+
+
+@dataclass(slots=True)
+class _Entries:
+    """What the lines of one whitelist add up to, while they are read."""
+
+    names: set[str]
+    networks: dict[tuple[int, int], set[int]]
+    patterns: list[Any]
+    warnings: list[str]
+
+
+class ClientWhitelist:
+    """Clients that are never greylisted: domains, networks, and patterns on the client's name.
+
+    `warnings` has one text for each line that could not be used.
+    """
+
+    def __init__(self, lines: Iterable[Line] = ()) -> None:
+        entries = _Entries(set(), {}, [], [])
+        for line in lines:
+            _read_client_entry(line, entries)
+        self.warnings = tuple(entries.warnings)
+        self._domains = frozenset(entries.names)
+        self._networks = {
+            bits: tuple((bits - length, frozenset(n)) for (b, length), n in sorted(entries.networks.items()) if b == bits)
+            for bits in (IPV4_BITS, IPV6_BITS)
+        }
+        self._patterns = _combine_patterns(entries.patterns)
+        self.matches = lru_cache(REMEMBERED_ANSWERS)(self._matches)
+
+    def _matches(self, name: str, address: Address) -> bool:
+        """Whether the client with this name and address is listed."""
+        return (
+            any(suffix in self._domains for suffix in _domain_suffixes(_ascii_lower(name)))
+            or any(pattern.search(name) for pattern in self._patterns)
+            or any(address.value >> shift in values for shift, values in self._networks[address.bits])
+        )
+
+
+class RecipientWhitelist:
+    """Recipients whose mail is never greylisted: domains, users, addresses, and patterns on the whole address.
+
+    `warnings` has one text for each line that could not be used.
+    """
+
+    def __init__(self, lines: Iterable[Line] = ()) -> None:
+        entries = _Entries(set(), {}, [], [])
+        for line in lines:
+            _read_recipient_entry(line, entries)
+        self.warnings = tuple(entries.warnings)
+        # "user@domain" and "user@" contain the sign, a domain does not: one set holds all three.
+        self._names = frozenset(entries.names)
+        self._patterns = _combine_patterns(entries.patterns)
+        self.matches = lru_cache(REMEMBERED_ANSWERS)(self._matches)
+
+    def _matches(self, recipient: str) -> bool:
+        """Whether this address is listed."""
+        lowered = _ascii_lower(recipient)
+        return (
+            any(name in self._names for name in _recipient_names(lowered))
+            or any(pattern.search(recipient) for pattern in self._patterns)
+        )
+
+
+def _read_client_entry(line: Line, entries: _Entries) -> None:
+    entry = _entry(line)
+    if not entry:
+        return
+    if pattern := _PATTERN_ENTRY.fullmatch(entry):
+        _add_pattern(line, pattern[1], entries)
+    elif ipv4 := _IPV4_ENTRY.fullmatch(entry):
+        _add_ipv4_network(line, ipv4[1], ipv4[2], entries)
+    elif _IPV6_ENTRY.fullmatch(entry):
+        _add_network(line, entry, entries)
+    elif _NUMERIC_ENTRY.fullmatch(entry):
+        # unlike 1.37, which takes these for domain names that no client ever has.
+        entries.warnings.append(line.warning(f"{entry} is no network: write two to four numbers, or all four and /mask"))
+    elif any(character in _WHITE_SPACE for character in entry):
+        entries.warnings.append(line.warning("doesn't look like a hostname"))
+    else:
+        entries.names.add(_ascii_lower(entry))
+
+
+def _read_recipient_entry(line: Line, entries: _Entries) -> None:
+    entry = _entry(line)
+    if not entry:
+        return
+    if pattern := _PATTERN_ENTRY.fullmatch(entry):
+        _add_pattern(line, pattern[1], entries)
+    elif any(character in _WHITE_SPACE for character in entry):
+        entries.warnings.append(line.warning("doesn't look like an address"))
+    else:
+        entries.names.add(_ascii_lower(entry))
+
+
+def _entry(line: Line) -> str:
+    # 1.37: a # starts a comment wherever it stands, also inside a pattern.
+    return line.text.partition("#")[0].strip(_WHITE_SPACE)
+
+
+def _add_pattern(line: Line, pattern: str, entries: _Entries) -> None:
+    try:
+        regex.compile(pattern, _PATTERN_FLAGS)
+    except (regex.error, OverflowError, RecursionError) as error:
+        entries.warnings.append(line.warning(f"can't compile the pattern /{pattern}/: {error}"))
+    else:
+        entries.patterns.append(pattern)
+
+
+def _combine_patterns(patterns: list[str]) -> tuple[Any, ...]:
+    """Compiled patterns that together match what any of `patterns` matches.
+
+    Calling a pattern costs more than trying it, so the plain ones are tried in one go. One with groups that it
+    refers to by number or name, or with flags of its own, would mean something else among others: it stays alone.
+    """
+    plain = [pattern for pattern in patterns if not re.search(r"\\[1-9gkKEQR]|\(\?(?!:)|\(\*", pattern)]
+    alone = [pattern for pattern in patterns if pattern not in plain]
+    together = ["|".join(f"(?:{pattern})" for pattern in plain)] if plain else []
+    return tuple(regex.compile(pattern, _PATTERN_FLAGS) for pattern in together + alone)
+
+
+def _add_ipv4_network(line: Line, numbers: str, mask: str | None, entries: _Entries) -> None:
+    """Add an IPv4 address or network, of which two or three numbers are a /16 or /24."""
+    given = numbers.count(".") + 1
+    if given < 4 and mask is not None:
+        entries.warnings.append(line.warning(f"{numbers}{mask} is no network: write all four numbers before the mask"))
+        return
+    # netaddr 0.8 and 1.x read short forms differently, so they are written out here.
+    _add_network(line, numbers + ".0" * (4 - given) + (mask or f"/{8 * given}"), entries)
+
+
+def _add_network(line: Line, text: str, entries: _Entries) -> None:
+    address, slash, mask = text.partition("/")
+    try:
+        # The address on its own first: IPNetwork would read it in ways that differ from netaddr 0.8 to 1.x.
+        netaddr.IPAddress(address, flags=netaddr.INET_PTON)
+        if slash and not (mask.isascii() and mask.isdigit()):
+            raise ValueError(f"/{mask} is no prefix length")
+        network = netaddr.IPNetwork(text)
+    except (netaddr.AddrFormatError, ValueError):
+        entries.warnings.append(line.warning(f"{text} is not a valid address or network"))
+        return
+    value, length = network.first, int(network.prefixlen)
+    bits = IPV4_BITS if network.version == 4 else IPV6_BITS
+    if bits == IPV6_BITS and length >= IPV6_BITS - IPV4_BITS and value >> IPV4_BITS == 0xFFFF:
+        bits, length, value = IPV4_BITS, length - (IPV6_BITS - IPV4_BITS), value - _MAPPED_NETWORK
+    entries.networks.setdefault((bits, length), set()).add(value >> (bits - length))
+
+
+def _ascii_lower(text: str) -> str:
+    """Lower case of ASCII letters only, as Perl does it to bytes."""
+    return text.lower() if text.isascii() else text.encode("latin-1").lower().decode("latin-1")
+
+
+def _domain_suffixes(name: str) -> Iterable[str]:
+    """The name and what stands behind each dot of it."""
+    yield name
+    position = name.find(".")
+    while position >= 0:
+        yield name[position + 1 :]
+        position = name.find(".", position + 1)
+
+
+def _recipient_names(recipient: str) -> Iterable[str]:
+    """Every entry that would list this recipient: its domains, and `user@domain` and `user@` without extensions."""
+    user, at, domain = recipient.partition("@")
+    if at:
+        yield from _user_names(user, domain)
+    for position, character in enumerate(recipient):
+        if character in "@.":
+            suffix = recipient[position + 1 :]
+            # A suffix with an @ would be taken for a user@domain entry, which must match from the start.
+            if "@" not in suffix:
+                yield suffix
+
+
+def _user_names(user: str, domain: str) -> Iterable[str]:
+    """`user@domain` and `user@`, each also for every way to take `+extension` off the user."""
+    ends = [len(user), *(i for i, character in enumerate(user) if character == "+" and i + 1 < len(user))]
+    for end in ends:
+        yield f"{user[:end]}@{domain}"
+        yield f"{user[:end]}@"
