@@ -17,8 +17,11 @@ BerkeleyDBError: type[Exception] = db.DBError
 
 # What the operating system says of a file; all other errors say that its contents are not what they should be.
 _SYSTEM_ERRORS = frozenset(
-    (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EMFILE)
-    + (errno.ENFILE, errno.ENOENT, errno.ENOTDIR, errno.EFBIG, errno.EAGAIN, errno.EBUSY)
+    getattr(errno, name)
+    for name in (
+        *("EACCES", "EPERM", "EROFS", "ENOSPC", "EDQUOT", "EIO", "EFBIG"),
+        *("ENOMEM", "EMFILE", "ENFILE", "ENOENT", "ENOTDIR", "EAGAIN", "EBUSY"),
+    )
 )
 
 

@@ -17,8 +17,12 @@ from postgrey_py.errors import DatabaseError
 class Table:
     """One database, by key; its writes wait for the commit of the store it belongs to."""
 
-    def __init__(self, store: Store, handle: Any) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
+        self._handle: Any = None
+
+    def attach(self, handle: Any) -> None:
+        """Work on this database handle from now on."""
         self._handle = handle
         self._get = handle.get if handle is not None else None
         self._put = handle.put if handle is not None else None
@@ -107,8 +111,15 @@ class Store:
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
         self.transaction: Any = None
-        self.triplets = Table(self, environment.triplets)
-        self.clients = Table(self, environment.clients)
+        self.triplets = Table(self)
+        self.clients = Table(self)
+        self.attach()
+
+    def attach(self) -> None:
+        """Go on with the databases of the environment as it is now, opened or opened again."""
+        self.transaction = None
+        self.triplets.attach(self.environment.triplets)
+        self.clients.attach(self.environment.clients)
 
     def begin(self) -> Any:
         """Open the turn's transaction."""

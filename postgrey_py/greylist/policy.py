@@ -42,10 +42,19 @@ class Level(enum.IntEnum):
 
 
 class LogLine(NamedTuple):
-    """A line for the log, without line end; Latin-1 text, not yet escaped."""
+    """A line for the log, without line end; Latin-1 text, not yet escaped.
+
+    `is_complaint` marks what 1.37 says with Perl's warn(), which has `WARNING: ` before it in syslog.
+    """
 
     level: Level
     text: str
+    is_complaint: bool = False
+
+
+def complaint(text: str) -> LogLine:
+    """A line about bad input or configuration."""
+    return LogLine(Level.WARNING, text, is_complaint=True)
 
 
 class Decision(NamedTuple):
@@ -64,10 +73,10 @@ class Table(Protocol):
 
 
 class Client(NamedTuple):
-    """A client's record in postgrey_clients.db, or what stands for a missing one: count 0, never seen."""
+    """A client's record in postgrey_clients.db, or what stands for a missing one: no passes, never seen."""
 
     key: bytes
-    count: int
+    passes: int
     last_seen: int | None
 
     def is_due(self, now: int) -> bool:
@@ -84,9 +93,17 @@ class Policy:
     `version` stands for %v in the header.
     """
 
-    def __init__(self, settings: Settings, triplets: Table, clients: Table, version: str = "") -> None:
-        self.client_whitelist = ClientWhitelist()
-        self.recipient_whitelist = RecipientWhitelist()
+    def __init__(
+        self,
+        settings: Settings,
+        triplets: Table,
+        clients: Table,
+        client_whitelist: ClientWhitelist,
+        recipient_whitelist: RecipientWhitelist,
+        version: str,
+    ) -> None:
+        self.client_whitelist = client_whitelist
+        self.recipient_whitelist = recipient_whitelist
         self._settings = settings
         self._triplets = triplets
         self._clients = clients
@@ -98,7 +115,7 @@ class Policy:
         address = parse_address(request.client_address)
         if address is None:
             # unlike 1.37, which dies of it.
-            return Decision(PASS, (LogLine(Level.WARNING, f"can't parse client_address: {request.client_address}"),))
+            return Decision(PASS, (complaint(f"can't parse client_address: {request.client_address}"),))
         if self.client_whitelist.matches(request.client_name, address):
             return _passed(request, "client whitelist")
         if self.recipient_whitelist.matches(request.recipient):
@@ -107,7 +124,7 @@ class Policy:
         client = None
         if self._settings.auto_whitelist_clients:
             client = self._read_client(address)
-            if client.count >= self._settings.auto_whitelist_clients:
+            if client.passes >= self._settings.auto_whitelist_clients:
                 if client.is_due(now):
                     self._count(client, now)
                 return _passed(request, "client AWL")
@@ -152,8 +169,8 @@ class Policy:
         return Client(key, count, last_seen)
 
     def _count(self, client: Client, now: int) -> int:
-        self._clients[client.key] = format_record(client.count + 1, now)
-        return client.count + 1
+        self._clients[client.key] = format_record(client.passes + 1, now)
+        return client.passes + 1
 
     def _count_success(self, request: Request, address: Address, client: Client, now: int) -> tuple[LogLine, ...]:
         """Count one more passed triplet, and return the line that says so when it makes the client trusted."""

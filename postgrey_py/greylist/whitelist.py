@@ -69,7 +69,9 @@ class ClientWhitelist:
         self.warnings = tuple(entries.warnings)
         self._domains = frozenset(entries.names)
         self._networks = {
-            bits: tuple((bits - length, frozenset(n)) for (b, length), n in sorted(entries.networks.items()) if b == bits)
+            bits: tuple(
+                (bits - length, frozenset(n)) for (b, length), n in sorted(entries.networks.items()) if b == bits
+            )
             for bits in (IPV4_BITS, IPV6_BITS)
         }
         self._patterns = _combine_patterns(entries.patterns)
@@ -103,9 +105,8 @@ class RecipientWhitelist:
     def _matches(self, recipient: str) -> bool:
         """Whether this address is listed."""
         lowered = _ascii_lower(recipient)
-        return (
-            any(name in self._names for name in _recipient_names(lowered))
-            or any(pattern.search(recipient) for pattern in self._patterns)
+        return any(name in self._names for name in _recipient_names(lowered)) or any(
+            pattern.search(recipient) for pattern in self._patterns
         )
 
 
@@ -121,7 +122,9 @@ def _read_client_entry(line: Line, entries: _Entries) -> None:
         _add_network(line, entry, entries)
     elif _NUMERIC_ENTRY.fullmatch(entry):
         # unlike 1.37, which takes these for domain names that no client ever has.
-        entries.warnings.append(line.warning(f"{entry} is no network: write two to four numbers, or all four and /mask"))
+        entries.warnings.append(
+            line.warning(f"{entry} is no network: write two to four numbers, or all four and /mask")
+        )
     elif any(character in _WHITE_SPACE for character in entry):
         entries.warnings.append(line.warning("doesn't look like a hostname"))
     else:

@@ -14,8 +14,9 @@ from tests.parity.traffic import CONNECTIONS, Batch
 from tests.support.policy import PolicyClient
 from tests.support.servers import PERL_POSTGREY, POSTGREY, PolicyServer
 
-# Bad lines that both servers log, before the traffic and behind it: what is logged between them belongs to it.
-BEGIN, END = "traffic begins", "traffic ends"
+# What is logged between these belongs to the traffic; it is the log of requests that say nothing but this.
+MARK = "ignoring garbage: <traffic {}>\nattribute missing: client_address\n"
+BEGIN, END = MARK.format("begins"), MARK.format("ends")
 
 # A zone whose name the C library takes from the variable itself, for the date in X-Greylist.
 ENVIRONMENT = {"TZ": "XYZ-3"}
@@ -25,12 +26,12 @@ ENVIRONMENT = {"TZ": "XYZ-3"}
 class Program:
     """A policy server that can be run.
 
-    `decode_log` turns its log on stderr into the bytes that were meant. `ask_all` sends it traffic, in order.
+    `read_log` turns its log into what is compared; `ask_all` sends it traffic, in order, and returns the replies.
     """
 
     name: str
     command: Sequence[str]
-    decode_log: Callable[[str], str]
+    read_log: Callable[[str], str]
     ask_all: Callable[[int, Sequence[Batch]], list[str]]
 
 
@@ -44,26 +45,23 @@ class Outcome:
     databases: dict[str, Dump]
 
 
-def undo_perl_escapes(log: str) -> str:
-    """1.37 doubles `%`, then Net::Server writes all but printable ASCII as `%XX`."""
-    return re.sub("%(%|[0-9A-F]{2})", lambda m: "%" if m[1] == "%" else chr(int(m[1], 16)), log)
+def undouble_percent_signs(log: str) -> str:
+    """The log of 1.37 with each `%` once, as it came."""
+    return log.replace("%%", "%")
 
 
 def replay(program: Program, options: Sequence[str], traffic: Sequence[Batch], dbdir: Path) -> Outcome:
     """Start `program` on a new `dbdir`, ask everything in order, stop it, and return what came of it."""
     server = PolicyServer(program.command, dbdir, options, env=ENVIRONMENT)
     with server:
-        log_garbage(server, BEGIN)
+        mark_log(server, "begins", BEGIN)
         ask_all = ask_over_new_connections if "--exim" in options else program.ask_all
         replies = ask_all(server.port, traffic)
-        log_garbage(server, END)
-    before, _, rest = server.log().partition(f"ignoring garbage: <{BEGIN}>\n")
-    log = rest.partition(f"ignoring garbage: <{END}>\n")[0]
+        mark_log(server, "ends", END)
+    before, _, rest = server.log().partition(BEGIN)
+    log = program.read_log(rest.partition(END)[0])
     warnings = [line for line in before.splitlines() if re.search(r" line \d+: ", line)]
-    # Not splitlines: a control character in a request must not look like the end of a line.
-    return Outcome(
-        tuple(replies), tuple(program.decode_log(log).split("\n")), tuple(warnings), dump_recovered(dbdir)
-    )  # fmt: skip
+    return Outcome(tuple(replies), tuple(log.splitlines()), tuple(warnings), dump_recovered(dbdir))
 
 
 def replay_side_by_side(
@@ -81,11 +79,12 @@ def replay_side_by_side(
         return jobs[0].result(), jobs[1].result()
 
 
-def log_garbage(server: PolicyServer, line: str) -> None:
-    """Have the server log a bad line, and wait until it has."""
+def mark_log(server: PolicyServer, word: str, logged: str) -> None:
+    """Have the server log that the traffic begins or ends, and wait until it has."""
     with PolicyClient(server.port) as client:
-        client.send(line.encode() + b"\n")
-        server.wait_for_log(f"ignoring garbage: <{line}>\n")
+        client.send(f"request=smtpd_access_policy\ntraffic {word}\n\n".encode("ascii"))
+        client.read_reply()
+    server.wait_for_log(logged)
 
 
 def ask_one_by_one(port: int, traffic: Sequence[Batch]) -> list[str]:
@@ -121,5 +120,5 @@ def ask_over_new_connections(port: int, traffic: Sequence[Batch]) -> list[str]:
 
 # unlike 1.37: requests sent ahead are answered like any others. In 1.37 one inherits the attributes of the one before
 # it, and loses those that came with an earlier read.
-PERL = Program("Perl Postgrey 1.37", PERL_POSTGREY, undo_perl_escapes, ask_one_by_one)
+PERL = Program("Perl Postgrey 1.37", PERL_POSTGREY, undouble_percent_signs, ask_one_by_one)
 OURS = Program("postgrey-py", POSTGREY, str, ask_in_batches)

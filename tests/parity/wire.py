@@ -11,7 +11,7 @@ LONGEST = 512
 
 GARBAGE = (
     *("no equals sign", " ", "=", "==", "=value without a name", "=\xe9", "%d%s%%", "x" * 150, "." * 600),
-    *("GET / HTTP/1.0", "\xff\xfe"),
+    *("GET / HTTP/1.0", "\xff\xfe", "tab\tand\0nul"),
 )
 # To 1.37 a name begins at the first character that is not "=".
 ODD_ATTRIBUTES = ("=sender=mallory@example.com", "==recipient=mallory@example.org", "=helo_name=", "a==b", "sender =x")

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The command-line grammar of Postgrey's programs on top of argparse, and the manual page behind --man.
+
+1.37 reads its command line as Perl's Getopt::Long does in POSIX order: names are not abbreviated, short options are
+not bundled, one dash before a long name is as good as two, and a value that must come is taken whatever it looks like.
+argparse does none of that; `canonical_arguments` writes the line so that it can't go wrong there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from postgrey_py.errors import PostgreyError, UsageError
+
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser with Postgrey's grammar, whose errors are UsageError instead of an exit."""
+
+    def __init__(self, prog: str, description: str, usage: str | None = None) -> None:
+        super().__init__(
+            prog=prog,
+            description=description,
+            usage=usage,
+            add_help=False,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        self._by_name: dict[str, argparse.Action] = {}
+
+    def option(self, *names: str, **keywords: object) -> None:
+        """Add an option; names without dashes (`delay`, `v`), the rest as for add_argument."""
+        action = self.add_argument(*(_dashed(name) for name in names), **keywords)  # type: ignore[arg-type]
+        self._by_name.update(dict.fromkeys(names, action))
+
+    def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """The options of this command line. Raises UsageError."""
+        return self.parse_args(canonical_arguments(arguments, self._by_name))
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message.removeprefix("argument "))
+
+
+def canonical_arguments(arguments: Sequence[str], options: dict[str, argparse.Action]) -> list[str]:
+    """The same command line in the one form that argparse reads the same way: `--name=value` and `--flag`.
+
+    Raises UsageError.
+    """
+    canonical: list[str] = []
+    rest = list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        if argument == "--":
+            return [*canonical, "--", *rest]
+        if not argument.startswith("-") or argument == "-":
+            # 1.37: an init script that quotes an empty variable passes an empty argument.
+            canonical += [argument] if argument else []
+            continue
+        name, equals, value = argument.lstrip("-").partition("=")
+        action = options.get(name)
+        if action is None or argument.startswith("---"):
+            raise UsageError(f"{argument}: no such option")
+        if action.nargs == 0:
+            if equals:
+                raise UsageError(f"{argument}: this option takes no value")
+            canonical.append(_dashed(name))
+        elif equals:
+            canonical.append(f"{_canonical_name(action)}={value}")
+        elif action.nargs == argparse.OPTIONAL:
+            # 1.37: the value may be the next argument, unless that is an option.
+            takes_next = bool(rest) and not rest[0].startswith("-")
+            canonical.append(f"{_canonical_name(action)}={rest.pop(0) if takes_next else ''}")
+        elif rest:
+            canonical.append(f"{_canonical_name(action)}={rest.pop(0)}")
+        else:
+            raise UsageError(f"{argument}: this option needs a value")
+    return canonical
+
+
+def _dashed(name: str) -> str:
+    return f"-{name}" if len(name) == 1 else f"--{name}"
+
+
+def _canonical_name(action: argparse.Action) -> str:
+    return next(name for name in action.option_strings if name.startswith("--"))
+
+
+def show_manual(page: str) -> NoReturn:
+    """Become the program that shows this manual page (`postgrey.8`). Raises PostgreyError where there is none."""
+    path = find_manual(page)
+    viewer = shutil.which("man")
+    if viewer is None:
+        raise PostgreyError(f"there is no man program here to show {path}")
+    sys.stdout.flush()
+    os.execv(viewer, [viewer, "-l", str(path)])
+
+
+def find_manual(page: str) -> Path:
+    """Where this manual page is: beside the source, or where it was installed. Raises PostgreyError."""
+    section = f"man{page.rpartition('.')[2]}"
+    installed = [Path(root) / "share" / "man" / section for root in (sys.prefix, "/usr/local", "/usr")]
+    for directory in (Path(__file__).resolve().parents[1] / "man", *installed):
+        for path in (directory / page, directory / f"{page}.gz"):
+            if path.is_file():
+                return path
+    raise PostgreyError(f"the manual page {page} is not installed")

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where log lines go: standard error in the foreground, syslog in the background, with the levels of 1.37.
+
+Nothing here may stop the server: a log that takes no line within a tenth of a second loses lines instead, and says
+how many once it takes them again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import select
+import socket
+import stat
+import syslog
+import time
+from collections.abc import Iterable
+from typing import Protocol
+
+from postgrey_py.errors import StartupError
+from postgrey_py.greylist.policy import Level, LogLine, complaint
+from postgrey_py.greylist.settings import Settings
+
+IDENTITY = "postgrey"
+SYSLOG_SOCKET = "/dev/log"
+
+# How long a line may wait for a log that is busy, and how long a log that was too busy is then left alone.
+LONGEST_WAIT_MS = 100
+REST_SECONDS = 1.0
+
+_UNPRINTABLE = re.compile(rb"[^ -~]")
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+
+_FACILITIES = {
+    name: getattr(syslog, f"LOG_{name.upper()}")
+    for name in (
+        *("auth", "authpriv", "cron", "daemon", "ftp", "kern", "lpr", "mail", "news", "syslog", "user", "uucp"),
+        *(f"local{number}" for number in range(8)),
+    )
+    if hasattr(syslog, f"LOG_{name.upper()}")
+}
+
+
+class Sink(Protocol):
+    """A place for log lines. `write` returns how many of the lines it did not take; it never raises."""
+
+    def write(self, lines: list[tuple[Level, bytes]]) -> int: ...
+
+
+class StderrSink:
+    """Standard error, one line for each; with `<N>` before each where the journal reads it."""
+
+    def __init__(self, descriptor: int = 2) -> None:
+        self._descriptor = descriptor
+        self._journal = _is_journal(descriptor)
+        self._is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        self._rest = _Rest()
+
+    def write(self, lines: list[tuple[Level, bytes]]) -> int:
+        # 1.37: what is not printable ASCII is written as %XX here.
+        octets = [
+            (b"<%d>" % level if self._journal else b"") + _UNPRINTABLE.sub(_percent_escape, line) + b"\n"
+            for level, line in lines
+        ]
+        if self._is_file:
+            return 0 if self._write(b"".join(octets)) else len(octets)
+        # A pipe takes PIPE_BUF bytes at once without blocking when it takes anything.
+        chunks: list[list[bytes]] = [[]]
+        for line in octets:
+            if sum(map(len, chunks[-1])) + len(line) > select.PIPE_BUF:
+                chunks.append([])
+            chunks[-1].append(line)
+        return sum(
+            0 if self._rest.is_writable(self._descriptor) and self._write(b"".join(chunk)) else len(chunk)
+            for chunk in chunks
+        )
+
+    def _write(self, octets: bytes) -> bool:
+        try:
+            while octets:
+                octets = octets[os.write(self._descriptor, octets) :]
+        except OSError:
+            return False
+        return True
+
+
+class SyslogSink:
+    """The local syslog daemon, by its datagram socket; a restart of that daemon costs the lines in between."""
+
+    def __init__(self, facility: int, path: str = SYSLOG_SOCKET) -> None:
+        self._facility = facility
+        self._path = path
+        self._socket: socket.socket | None = None
+        self._rest = _Rest()
+        self._name = f"{IDENTITY}[{os.getpid()}]: ".encode("ascii")
+
+    def write(self, lines: list[tuple[Level, bytes]]) -> int:
+        stamp = time.strftime("%b %e %H:%M:%S ").encode("ascii") + self._name
+        lost = 0
+        for level, line in lines:
+            message = b"<%d>" % (self._facility | level) + stamp + _CONTROL.sub(_percent_escape, line)
+            # The second try is for a daemon that was restarted, to which the first finds no way.
+            if not self._send(message) and not self._send(message):
+                lost += 1
+        return lost
+
+    def _send(self, message: bytes) -> bool:
+        try:
+            if self._socket is None:
+                self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+                self._socket.setblocking(False)
+                self._socket.connect(self._path)
+            if not self._rest.is_writable(self._socket.fileno()):
+                return False
+            self._socket.send(message)
+        except OSError:
+            if self._socket is not None:
+                self._socket.close()
+                self._socket = None
+            return False
+        return True
+
+
+class SyslogLibrarySink:
+    """syslog(3), for systems whose syslog is no datagram socket (illumos); it may block as the library does."""
+
+    def __init__(self, facility: int) -> None:
+        syslog.openlog(IDENTITY, syslog.LOG_PID, facility)
+
+    def write(self, lines: list[tuple[Level, bytes]]) -> int:
+        for level, line in lines:
+            syslog.syslog(int(level), _CONTROL.sub(_percent_escape, line).decode("utf-8", "surrogateescape"))
+        return 0
+
+
+class Log:
+    """The log of the server: drops what is below `threshold`, counts what a sink did not take.
+
+    With `marks_complaints`, lines that complain of something begin with `WARNING: `, as in the syslog of 1.37.
+    """
+
+    def __init__(self, sink: Sink, threshold: Level = Level.NOTICE, marks_complaints: bool = False) -> None:
+        self._sink = sink
+        self._threshold = threshold
+        self._mark = "WARNING: " if marks_complaints else ""
+        self._lost = 0
+
+    def write(self, lines: Iterable[LogLine]) -> None:
+        """Write these lines, in order, as many as the sink takes."""
+        threshold, mark = self._threshold, self._mark
+        chosen = [
+            (level, (mark + text if is_complaint else text).encode("latin-1", "replace"))
+            for level, text, is_complaint in lines
+            if level <= threshold
+        ]
+        if chosen and self._lost:
+            notice = (Level.WARNING, b"%d lines lost: the log did not take them" % self._lost)
+            if not self._sink.write([notice]):
+                self._lost = 0
+        if chosen:
+            self._lost += self._sink.write(chosen)
+
+    def complain(self, text: str) -> None:
+        """Write a line about bad input or configuration."""
+        self.write([complaint(_bytes_as_latin1(text))])
+
+    def line(self, level: Level, text: str) -> None:
+        """Write one line of the server's own."""
+        self.write([LogLine(level, _bytes_as_latin1(text))])
+
+
+def _bytes_as_latin1(text: str) -> str:
+    """Any text, paths among it, as lines of the log are held: a character for each byte."""
+    return text.encode("utf-8", "surrogateescape").decode("latin-1")
+
+
+class _Rest:
+    """Remembers that a log was too busy, so that only the first line of many waits for it."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+
+    def is_writable(self, descriptor: int) -> bool:
+        """Whether this descriptor takes something now, or within LONGEST_WAIT_MS."""
+        poll = select.poll()
+        poll.register(descriptor, select.POLLOUT)
+        if poll.poll(0):
+            return True
+        if time.monotonic() < self._until:
+            return False
+        if poll.poll(LONGEST_WAIT_MS):
+            return True
+        self._until = time.monotonic() + REST_SECONDS
+        return False
+
+
+def open_log(settings: Settings) -> Log:
+    """The log that these settings ask for: standard error in the foreground, else syslog. Raises StartupError."""
+    threshold = Level.WARNING if settings.quiet else Level.INFO if settings.verbose else Level.NOTICE
+    facility = find_facility(settings.syslog_facility)
+    if not settings.daemonize:
+        return Log(StderrSink(), threshold)
+    return Log(_syslog_sink(facility), threshold, marks_complaints=True)
+
+
+def find_facility(name: str) -> int:
+    """The number of a syslog facility (`mail`, `LOG_MAIL`, `local0`). Raises StartupError."""
+    try:
+        return int(_FACILITIES[name.lower().removeprefix("log_")])
+    except KeyError:
+        raise StartupError(f"--syslog-facility={name}: no such facility; one of {', '.join(_FACILITIES)}") from None
+
+
+def _syslog_sink(facility: int) -> Sink:
+    with contextlib.suppress(OSError):
+        if not stat.S_ISSOCK(os.stat(SYSLOG_SOCKET).st_mode):
+            return SyslogLibrarySink(facility)
+    return SyslogSink(facility)
+
+
+def _is_journal(descriptor: int) -> bool:
+    """Whether this descriptor leads to systemd's journal; source: systemd.exec(5), JOURNAL_STREAM."""
+    status = os.fstat(descriptor)
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def _percent_escape(match: re.Match[bytes]) -> bytes:
+    return b"%%%02X" % ord(match[0])

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The `postgrey` command: wiring only, in the order that privileges and detaching ask for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from itertools import chain
+
+from postgrey_py import __version__
+from postgrey_py.commandline import show_manual
+from postgrey_py.daemon.logs import Log, open_log
+from postgrey_py.daemon.options import CommandLine, make_parser, parse_command_line
+from postgrey_py.daemon.server import serve
+from postgrey_py.daemon.startup import (
+    Pidfile,
+    Readiness,
+    bind_listeners,
+    close_listeners,
+    detach,
+    drop_privileges,
+    find_account,
+    prepare_process,
+)
+from postgrey_py.daemon.whitelists import read_clients, read_recipients
+from postgrey_py.database.environment import Environment
+from postgrey_py.database.store import Store
+from postgrey_py.errors import PostgreyError, UsageError
+from postgrey_py.greylist.policy import Level, Policy
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; returns its exit status: 0, 1 after an error, 2 for a wrong command line."""
+    try:
+        command_line = parse_command_line(arguments)
+        if command_line.action == "help":
+            print(make_parser().format_help(), end="")
+        elif command_line.action == "version":
+            print(f"postgrey {__version__}")
+        elif command_line.action == "man":
+            show_manual("postgrey.8")
+        else:
+            _run(command_line, list(arguments))
+    except UsageError as error:
+        print(f"postgrey: {error}; see postgrey --help", file=sys.stderr)
+        return 2
+    except PostgreyError as error:
+        print(f"postgrey: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(command_line: CommandLine, arguments: list[str]) -> None:
+    """Start the server and serve until it is told to stop. Raises PostgreyError."""
+    settings = command_line.settings
+    readiness = Readiness()
+    log = open_log(settings)
+    with ExitStack() as cleanup:
+        try:
+            account = find_account(settings)
+            prepare_process(arguments)
+            log.line(Level.NOTICE, f"postgrey {__version__} starting")
+            clients, unreadable_clients = read_clients(settings)
+            recipients, unreadable_recipients = read_recipients(settings)
+            complaints = (unreadable_clients, clients.warnings, unreadable_recipients, recipients.warnings)
+            _complain(log, [*command_line.warnings, *chain(*complaints)], on_terminal=settings.daemonize)
+            listeners = bind_listeners(settings, account)
+            cleanup.callback(close_listeners, listeners)
+            if settings.daemonize:
+                readiness = detach(listeners)
+                # The first log's socket is closed now, and had the process id of the parent.
+                log = open_log(settings)
+                if settings.pidfile is not None:
+                    cleanup.callback(Pidfile(settings.pidfile, account).remove)
+            drop_privileges(account)
+            environment = Environment(settings.dbdir, settings.auto_whitelist_clients > 0, log.complain)
+        except PostgreyError as error:
+            if settings.daemonize:
+                log.line(Level.CRITICAL, f"FATAL: {error}")
+            readiness.failed(str(error))
+            raise
+        cleanup.callback(environment.close)
+        store = Store(environment)
+        policy = Policy(settings, store.triplets, store.clients, clients, recipients, __version__)
+        serve(settings, policy, store, log, listeners, readiness.ready)
+    log.line(Level.NOTICE, "stopped")
+
+
+def _complain(log: Log, texts: list[str], on_terminal: bool) -> None:
+    """Log these warnings; on the terminal too, where the log is elsewhere."""
+    for text in texts:
+        log.complain(text)
+        if on_terminal:
+            print(f"postgrey: {text}", file=sys.stderr)

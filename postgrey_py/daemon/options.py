@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The server's command line -> Settings: every option of 1.37 with its grammar, checked."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from postgrey_py.commandline import Parser
+from postgrey_py.errors import UsageError
+from postgrey_py.greylist.keys import IPV4_BITS, IPV6_BITS
+from postgrey_py.greylist.settings import PATHS, SECONDS_PER_DAY, SECONDS_PER_HOUR, Settings
+
+# 1.37: what an --auto-whitelist-clients without a value means.
+AUTO_WHITELIST_CLIENTS = 5
+MAX_LISTEN_QUEUE_SIZE = 999
+
+# Beyond these a number is a slip of the hand.
+_MAX_DELAY = 365 * SECONDS_PER_DAY
+_MAX_DAYS = 36500
+_MAX_COUNT = 1_000_000_000
+
+# unlike 1.37, which takes its default instead without a word.
+_ZERO_IS_DEFAULT = ("delay", "max_age", "ipv4cidr", "ipv6cidr")
+
+
+class CommandLine(NamedTuple):
+    """What the command line asks for: an `action` ("serve", "help", "man", "version"), and how.
+
+    `warnings` are for the log: what was given but is not used, or can't work.
+    """
+
+    action: str
+    settings: Settings
+    warnings: tuple[str, ...]
+
+
+def parse_command_line(arguments: Sequence[str]) -> CommandLine:
+    """Read the command line. Raises UsageError, whose text names option and value."""
+    given = vars(make_parser().parse(arguments))
+    for action in ("help", "man", "version"):
+        if given.pop(action):
+            return CommandLine(action, Settings(), ())
+    if given.pop("noaction"):
+        raise UsageError("--noaction: there is nothing that postgrey could do without doing it")
+    if stray := given.pop("stray"):
+        raise UsageError(f"{stray[0]}: options only, please; is there a quote missing?")
+    given.pop("lookup_by_subnet")
+    if not given["inet"] and not given["unix"]:
+        raise UsageError("--unix or --inet must be given")
+    values: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    warnings = [
+        f"--{name.replace('_', '-')}=0 means the default here" for name in _ZERO_IS_DEFAULT if values.get(name) == 0
+    ]
+    for name in (name for name in _ZERO_IS_DEFAULT if values.get(name) == 0):
+        del values[name]
+    settings = replace(_defaults(), **{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+    if settings.retry_window < settings.delay:
+        warnings.append(
+            f"no mail can ever pass: the retry window ({settings.retry_window} seconds)"
+            f" is over before the delay ({settings.delay} seconds) is"
+        )
+    return CommandLine("serve", settings, tuple(warnings))
+
+
+def make_parser() -> Parser:
+    """The parser of the server's options; also what the manual and the shell completions are checked against."""
+    parser = Parser(
+        "postgrey",
+        "Greylisting policy server for Postfix and Exim.",
+        usage="postgrey (--inet=[HOST:]PORT | --unix=PATH) [option ...]",
+    )
+    defaults = Settings()
+    days = SECONDS_PER_DAY
+
+    def flag(*names: str, help: str) -> None:
+        parser.option(*names, action="store_true", default=None, help=help)
+
+    def value(*names: str, type: Callable[[str], Any], metavar: str, help: str, **more: Any) -> None:
+        parser.option(*names, type=type, metavar=metavar, help=help, **more)
+
+    value(
+        "auto-whitelist-clients",
+        type=_auto_whitelist_clients,
+        metavar="N",
+        nargs=argparse.OPTIONAL,
+        help=f"trust a client after N mails that came back; 0: never (default: {AUTO_WHITELIST_CLIENTS})",
+    )
+    flag("daemonize", "d", help="run in the background and log to syslog")
+    value("dbdir", type=_path, metavar="PATH", help=f"directory of the database (default: {PATHS.dbdir})")
+    value("delay", type=_number(_MAX_DELAY), metavar="N", help=f"greylist for N seconds (default: {defaults.delay})")
+    flag("exim", help="close the connection after each answer, as Exim wants it")
+    value(
+        "greylist-action",
+        type=_text,
+        metavar="ACTION",
+        help=f"action for greylisted mail (default: {defaults.greylist_action})",
+    )
+    value("greylist-text", type=_text, metavar="TEXT", help="text for greylisted mail; %%s: seconds left, %%r: domain")
+    value("group", type=str, metavar="GROUP", help=f"run as this group (default for root: {PATHS.group})")
+    flag("help", "h", help="show this help and exit")
+    value("hostname", type=_text, metavar="NAME", help="name for the header (default: the name of this host)")
+    value(
+        "inet",
+        "i",
+        type=_listener,
+        metavar="[HOST:]PORT",
+        action="append",
+        help="listen here (without HOST: on localhost)",
+    )
+    value(
+        "ipv4cidr",
+        type=_number(IPV4_BITS),
+        metavar="N",
+        help=f"size of an IPv4 client's network (default: {defaults.ipv4cidr})",
+    )
+    value(
+        "ipv6cidr",
+        type=_number(IPV6_BITS),
+        metavar="N",
+        help=f"size of an IPv6 client's network (default: {defaults.ipv6cidr})",
+    )
+    value(
+        "listen-queue-size",
+        type=_listen_queue_size,
+        metavar="N",
+        help=f"connections that may wait (at most {MAX_LISTEN_QUEUE_SIZE})",
+    )
+    flag("lookup-by-host", help="know clients by their own address, not by their network")
+    flag("lookup-by-subnet", help="know clients by their network (default)")
+    flag("man", help="show the manual and exit")
+    value(
+        "max-age",
+        type=_days,
+        metavar="N",
+        help=f"forget what was not seen for N days (default: {defaults.max_age // days})",
+    )
+    flag("noaction", "no-action", "n", help=argparse.SUPPRESS)
+    value("pidfile", type=_path, metavar="PATH", help="write the process id here (with --daemonize)")
+    flag("privacy", help="store addresses as SHA-1 hashes")
+    flag("quiet", "q", help="log warnings and errors only")
+    value(
+        "retry-window",
+        type=_retry_window,
+        metavar="N[h]",
+        help=f"wait N days (h: hours) for the first retry (default: {defaults.retry_window // days})",
+    )
+    value(
+        "socketmode", type=_socketmode, metavar="MODE", help=f"mode of Unix sockets (default: 0{defaults.socketmode:o})"
+    )
+    value(
+        "syslogfacility",
+        "syslog-facility",
+        "facility",
+        type=str,
+        metavar="FACILITY",
+        dest="syslog_facility",
+        help=f"syslog facility (default: {defaults.syslog_facility})",
+    )
+    value("unix", "u", type=_path, metavar="PATH", action="append", help="listen on a Unix socket")
+    value("user", type=str, metavar="USER", help=f"run as this user (default for root: {PATHS.user})")
+    flag("verbose", "v", help="log more")
+    flag("version", help="show the version and exit")
+    value("whitelist-clients", type=_path, metavar="FILE", action="append", help="clients to let pass; repeatable")
+    value(
+        "whitelist-recipients", type=_path, metavar="FILE", action="append", help="recipients to let pass; repeatable"
+    )
+    value("x-greylist-header", type=_text, metavar="TEXT", help="header for mail that was delayed; %%t %%v %%d %%h")
+    parser.add_argument("stray", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    return parser
+
+
+def _defaults() -> Settings:
+    """The defaults that depend on this host and on who starts the server."""
+    if os.geteuid() == 0:
+        return Settings(hostname=_text(socket.gethostname()) or "", user=PATHS.user, group=PATHS.group)
+    # unlike 1.37, which an ordinary user must tell who that user is.
+    return Settings(hostname=_text(socket.gethostname()) or "")
+
+
+def _text(value: str) -> str | None:
+    """A text for the mail server, a character for each byte; None (the default) where it is empty."""
+    octets = os.fsencode(value)
+    if b"\n" in octets or b"\r" in octets:
+        raise argparse.ArgumentTypeError(f"{value!r} has a line break, which would end the answer")
+    return octets.decode("latin-1") or None
+
+
+def _path(value: str) -> str:
+    if not value:
+        raise argparse.ArgumentTypeError("the path is empty")
+    # Absolute, because the server leaves its directory when it goes into the background.
+    return os.path.abspath(value)
+
+
+def _number(maximum: int, unit: str = "") -> Callable[[str], int]:
+    def convert(value: str) -> int:
+        if not re.fullmatch(r"\+?\d{1,18}", value, re.ASCII) or int(value) > maximum:
+            raise argparse.ArgumentTypeError(f"{value!r} is not a whole number{unit} from 0 to {maximum}")
+        return int(value)
+
+    return convert
+
+
+def _days(value: str) -> int:
+    return _number(_MAX_DAYS, " of days")(value) * SECONDS_PER_DAY
+
+
+def _retry_window(value: str) -> int:
+    hours = value[:-1] if value[-1:] in ("h", "H") else None
+    if not re.fullmatch(r"\d{1,7}[hH]?", value, re.ASCII) or int(hours or value) > _MAX_DAYS:
+        raise argparse.ArgumentTypeError(f"{value!r} is neither a number of days nor, with an h, of hours ('6h')")
+    return int(hours) * SECONDS_PER_HOUR if hours else int(value) * SECONDS_PER_DAY
+
+
+def _auto_whitelist_clients(value: str) -> int:
+    return _number(_MAX_COUNT, " of mails")(value) if value else AUTO_WHITELIST_CLIENTS
+
+
+def _listen_queue_size(value: str) -> int | None:
+    # 1.37: more is cut, and 0 means the default.
+    return min(_number(_MAX_COUNT)(value), MAX_LISTEN_QUEUE_SIZE) or None
+
+
+def _socketmode(value: str) -> int | None:
+    if not re.fullmatch(r"[0-7]{0,4}", value, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{value!r} is not an octal mode such as 0666")
+    # 1.37: 0 means the default.
+    return int(value or "0", 8) or None
+
+
+def _listener(value: str) -> str:
+    split_listener(value)
+    return value
+
+
+def split_listener(value: str) -> tuple[str, str]:
+    """Host and port of `PORT`, `HOST:PORT`, `[V6]:PORT`, `V6:PORT`, `*:PORT` or `:PORT`; the host "*" is every address.
+
+    Raises argparse.ArgumentTypeError.
+    """
+    host, colon, port = value.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not port or (port.isdigit() and int(port) > 65535) or (not port.isdigit() and not colon):
+        raise argparse.ArgumentTypeError(f"{value!r} is not [HOST:]PORT")
+    return (host or "*") if colon else "localhost", port

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The server: accept connections, pass their requests to the turn, obey signals, stop.
+
+Startup, loop and shutdown are `Server.run`; a connection is nothing but bytes in, bytes out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import signal
+import socket
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from postgrey_py.daemon.logs import Log
+from postgrey_py.daemon.protocol import RequestReader, RequestTooLongError
+from postgrey_py.daemon.startup import close_listeners, describe_listener
+from postgrey_py.daemon.turn import Turn
+from postgrey_py.daemon.upkeep import Upkeep
+from postgrey_py.daemon.whitelists import read_clients, read_recipients
+from postgrey_py.database.store import Store
+from postgrey_py.greylist.policy import Level, Policy
+from postgrey_py.greylist.settings import Settings
+
+# Connections that the system may hold for us until we accept them; 1.37 takes the system's largest number too.
+LISTEN_QUEUE_SIZE = socket.SOMAXCONN
+
+# File descriptors kept back from connections: Berkeley DB must be able to open its next log file at any time.
+RESERVED_DESCRIPTORS = 64
+
+# After this many a listener lets others have their turn.
+ACCEPTED_AT_ONCE = 100
+
+COMPLAINT_INTERVAL = 60.0
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._turn = server.turn
+        self._reader = RequestReader()
+        self._transport: asyncio.Transport | None = None
+        self._is_closing = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._server.connections.add(self)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self._is_closing = True
+        self._server.forget(self)
+
+    def data_received(self, octets: bytes) -> None:
+        if self._is_closing:
+            return
+        try:
+            requests = self._reader.feed(octets)
+        except RequestTooLongError as error:
+            self._server.log.line(Level.WARNING, f"closing a connection: {error}")
+            self._is_closing = True
+            self._turn.hang_up(self)
+            return
+        for request in requests:
+            if not self._turn.add(self, request):
+                self._is_closing = True
+                return
+            if self._server.settings.exim:
+                self._is_closing = True
+                self._turn.hang_up(self)
+                return
+
+    def eof_received(self) -> bool:
+        # A client that has said all it has to say still gets its answers; the transport stays open for them.
+        self._turn.hang_up(self)
+        return True
+
+    def pause_writing(self) -> None:
+        # A client that asks and does not read its answers is not listened to until it does.
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._transport is not None and not self._is_closing:
+            self._transport.resume_reading()
+
+    def answer(self, octets: bytes) -> None:
+        """Send these replies."""
+        if self._transport is not None:
+            self._transport.write(octets)
+
+    def hang_up(self) -> None:
+        """Close the connection once all that was written to it is sent."""
+        self._is_closing = True
+        if self._transport is not None:
+            self._transport.close()
+
+
+class Server:
+    """Everything that lives as long as the event loop."""
+
+    def __init__(
+        self, settings: Settings, policy: Policy, store: Store, log: Log, listeners: list[socket.socket]
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self.settings = settings
+        self.log = log
+        self.upkeep = Upkeep(store.environment, store, settings, log)
+        self.turn = Turn(policy, store, log, loop.call_soon, self.upkeep.reopen)
+        self.connections: set[Connection] = set()
+        self._policy = policy
+        self._listeners = listeners
+        self._loop = loop
+        self._stop_wanted = asyncio.Event()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._is_listening = False
+        self._complained = -COMPLAINT_INTERVAL
+        self._most_connections = max(1, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED_DESCRIPTORS)
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Serve until TERM or INT; `ready` is called as soon as requests are answered."""
+        self._loop.set_exception_handler(self._log_exception)
+        for number, react in (
+            (signal.SIGTERM, self._stop_wanted.set),
+            (signal.SIGINT, self._stop_wanted.set),
+            (signal.SIGHUP, self._start_reload),
+            (signal.SIGUSR1, self.upkeep.clean_up_soon),
+        ):
+            self._loop.add_signal_handler(number, react)
+        for listener in self._listeners:
+            listener.listen(self.settings.listen_queue_size or LISTEN_QUEUE_SIZE)
+            listener.setblocking(False)
+            self.log.line(Level.NOTICE, f"listening on {describe_listener(listener)}")
+        self._listen()
+        upkeep = self._start(self.upkeep.run(self.turn))
+        ready()
+        await self._stop_wanted.wait()
+        self._stop_listening()
+        close_listeners(self._listeners)
+        upkeep.cancel()
+        self.turn.finish()
+        for connection in list(self.connections):
+            connection.hang_up()
+        # Connections close, and what was begun ends, in the next turns of the loop.
+        await asyncio.sleep(0)
+        self.upkeep.close()
+
+    def forget(self, connection: Connection) -> None:
+        """A connection is gone."""
+        self.connections.discard(connection)
+        if not self._is_listening and len(self.connections) < self._most_connections:
+            self._listen_again()
+
+    def _listen(self) -> None:
+        self._is_listening = True
+        for listener in self._listeners:
+            self._loop.add_reader(listener, self._accept, listener)
+
+    def _listen_again(self) -> None:
+        if not self._stop_wanted.is_set():
+            self._listen()
+
+    def _stop_listening(self) -> None:
+        self._is_listening = False
+        for listener in self._listeners:
+            self._loop.remove_reader(listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(ACCEPTED_AT_ONCE):
+            if len(self.connections) + len(self._tasks) >= self._most_connections:
+                self._wait_for_room("no more files may be open")
+                return
+            try:
+                accepted, _ = listener.accept()
+            except (BlockingIOError, ConnectionAbortedError, InterruptedError):
+                return
+            except OSError as error:
+                self._wait_for_room(error.strerror)
+                self._loop.call_later(1.0, self._listen_again)
+                return
+            accepted.setblocking(False)
+            self._start(self._loop.connect_accepted_socket(lambda: Connection(self), accepted))
+
+    def _wait_for_room(self, reason: str | None) -> None:
+        """Leave new connections in the queue, and go on serving those that there are."""
+        self._stop_listening()
+        if time.monotonic() - self._complained >= COMPLAINT_INTERVAL:
+            self._complained = time.monotonic()
+            text = f"{len(self.connections)} connections are open, others have to wait: {reason}"
+            self.log.line(Level.ERROR, text)
+
+    def _start(self, work: Any) -> asyncio.Task[Any]:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _start_reload(self) -> None:
+        self._start(self._reload())
+
+    async def _reload(self) -> None:
+        """Read the whitelists anew, beside serving; what can't be read stays as it is."""
+        self.log.line(Level.WARNING, "HUP received: reloading whitelists...")
+        # In a thread of its own: the worker may be waiting for the disk, and patterns take long to compile.
+        clients, unreadable = await asyncio.to_thread(read_clients, self.settings)
+        if self._accept_whitelist("client", unreadable, clients.warnings):
+            self._policy.client_whitelist = clients
+        recipients, unreadable = await asyncio.to_thread(read_recipients, self.settings)
+        if self._accept_whitelist("recipient", unreadable, recipients.warnings):
+            self._policy.recipient_whitelist = recipients
+
+    def _accept_whitelist(self, kind: str, unreadable: list[str], warnings: Sequence[str]) -> bool:
+        """Whether a whitelist that was read anew takes the old one's place; complains of what is wrong with it."""
+        for text in (*unreadable, *warnings):
+            self.log.complain(text)
+        if unreadable:
+            self.log.complain(f"the {kind} whitelist stays as it was")
+        return not unreadable
+
+    def _log_exception(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What asyncio would print with a traceback becomes a line in the log."""
+        error = context.get("exception")
+        if not isinstance(error, (ConnectionError, TimeoutError)):
+            text = f"{context.get('message')}: {error!r}" if error else str(context.get("message"))
+            self.log.line(Level.ERROR, text)
+
+
+def serve(
+    settings: Settings,
+    policy: Policy,
+    store: Store,
+    log: Log,
+    listeners: list[socket.socket],
+    ready: Callable[[], None],
+) -> None:
+    """Run a server in a new event loop until it is told to stop."""
+
+    async def run() -> None:
+        await Server(settings, policy, store, log, listeners).run(ready)
+
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(run())

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Group commit: the requests of one turn of the event loop share one transaction.
+
+Requests are decided at once as they arrive; what was decided is logged and answered only after the commit, so that an
+answer is never lost. Where the database fails, all of the turn pass, and mail goes on while `upkeep` repairs it.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from typing import Protocol
+
+from postgrey_py.daemon.logs import Log
+from postgrey_py.daemon.protocol import RawRequest
+from postgrey_py.database.store import Store
+from postgrey_py.errors import DatabaseError
+from postgrey_py.greylist.policy import PASS, Decision, Level, LogLine, Policy, complaint
+from postgrey_py.greylist.request import MissingAttributeError, bad_test_time, make_request
+
+REQUEST_TYPE = "smtpd_access_policy"
+
+# How often a database that stays broken is complained of.
+COMPLAINT_INTERVAL = 60.0
+
+
+class Client(Protocol):
+    """A connection, as far as answering it goes."""
+
+    def answer(self, octets: bytes) -> None: ...
+
+    def hang_up(self) -> None: ...
+
+
+class Turn:
+    """Decides requests, and answers them together when the turn is over.
+
+    `schedule` calls `finish` soon, once for each turn; `on_failure` is called when the database has failed.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        store: Store,
+        log: Log,
+        schedule: Callable[[Callable[[], None]], object],
+        on_failure: Callable[[DatabaseError], None],
+    ) -> None:
+        self._policy = policy
+        self._store = store
+        self._log = log
+        self._schedule = schedule
+        self._on_failure = on_failure
+        self._answers: dict[Client, bytes] = {}
+        self._hang_ups: list[Client] = []
+        self._lines: list[LogLine] = []
+        self._is_scheduled = False
+        self._requests = 0
+        self._failure: DatabaseError | None = None
+        self._is_down = False
+        self._passed_unseen = 0
+        self._complained = 0.0
+
+    def add(self, client: Client, raw: RawRequest) -> bool:
+        """Decide a request of this client; false when the protocol does not allow it any more requests."""
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._schedule(self.finish)
+        attributes = raw.attributes
+        if raw.garbage or "policy_test_time" in attributes:
+            self._log_garbage(raw)
+        if attributes.get("request") != REQUEST_TYPE:
+            # The policy protocol's rule for trouble: log, and hang up without an answer.
+            kind = attributes.get("request", "")
+            self._lines.append(LogLine(Level.ERROR, f"unrecognized request type: '{kind}'"))
+            self._hang_ups.append(client)
+            return False
+        reply = f"action={self._decide(attributes)}\n\n".encode("latin-1", "replace")
+        self._requests += 1
+        answers = self._answers
+        answers[client] = answers[client] + reply if client in answers else reply
+        return True
+
+    def hang_up(self, client: Client) -> None:
+        """Close this connection as soon as all that it asked is answered."""
+        if client in self._answers:
+            self._hang_ups.append(client)
+        else:
+            client.hang_up()
+
+    def finish(self) -> None:
+        """Commit, log, and answer every request since the last time."""
+        self._is_scheduled = False
+        failure, self._failure = self._failure, None
+        try:
+            if failure is None:
+                self._store.commit()
+            else:
+                self._store.abort()
+        except DatabaseError as error:
+            failure = failure or error
+        lines, self._lines = self._lines, []
+        answers, self._answers = self._answers, {}
+        hang_ups, self._hang_ups = self._hang_ups, []
+        requests, self._requests = self._requests, 0
+        if failure is not None:
+            # What was decided is not on disk: nobody was deferred, and no line says so.
+            answers = {client: _pass_all(octets) for client, octets in answers.items()}
+            lines = [line for line in lines if line.level < Level.NOTICE and line.is_complaint]
+            self._passed_unseen += requests
+            self.database_failed(failure)
+        if lines:
+            self._log.write(lines)
+        for client, octets in answers.items():
+            client.answer(octets)
+        for client in hang_ups:
+            client.hang_up()
+
+    def database_failed(self, error: DatabaseError) -> None:
+        """From now on let all mail pass, until `database_works`."""
+        if not self._is_down:
+            self._is_down = True
+            self._complained = time.monotonic()
+            self._log.line(Level.CRITICAL, f"the database failed, mail passes without greylisting: {error}")
+            self._on_failure(error)
+
+    def database_still_fails(self, error: DatabaseError) -> None:
+        """Complain, now and then, that it could not be opened again."""
+        if time.monotonic() - self._complained >= COMPLAINT_INTERVAL:
+            self._complained = time.monotonic()
+            text = f"the database still fails, {self._passed_unseen} requests passed without greylisting: {error}"
+            self._log.line(Level.CRITICAL, text)
+
+    def database_works(self) -> None:
+        """The database was opened again: go back to greylisting."""
+        self._store.attach()
+        self._is_down = False
+        text = f"the database works again, mail is greylisted; {self._passed_unseen} requests passed without"
+        self._log.line(Level.WARNING, text)
+        self._passed_unseen = 0
+
+    def _decide(self, attributes: dict[str, str]) -> str:
+        """The action for these attributes; the lines for it go to the turn's log."""
+        if self._is_down or self._failure is not None:
+            self._passed_unseen += self._is_down
+            return PASS
+        try:
+            request = make_request(attributes)
+            decision = self._policy.decide(request, int(time.time()))
+        except MissingAttributeError as error:
+            decision = Decision(PASS, (complaint(str(error)),))
+        except DatabaseError as error:
+            self._failure = error
+            return PASS
+        except Exception:
+            # A bug in the rules must not keep a mail server waiting: mail passes, and the log shows where to look.
+            place = traceback.format_exc().strip().replace("\n", " | ")
+            decision = Decision(PASS, (LogLine(Level.CRITICAL, f"a bug, mail passes: {place}"),))
+        self._lines += decision.log
+        return decision.reply
+
+    def _log_garbage(self, raw: RawRequest) -> None:
+        self._lines += (LogLine(Level.WARNING, f"ignoring garbage: <{line}>") for line in raw.garbage)
+        test_time = bad_test_time(raw.attributes)
+        if test_time is not None:
+            self._lines.append(LogLine(Level.WARNING, f"ignoring garbage: <{f'policy_test_time={test_time}'[:100]}>"))
+
+
+def _pass_all(octets: bytes) -> bytes:
+    """As many answers as these are, all of which let mail pass."""
+    return f"action={PASS}\n\n".encode("ascii") * octets.count(b"\n\n")
