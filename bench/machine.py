@@ -83,6 +83,16 @@ def busy_time() -> float:
     return (user + nice + system + interrupt + soft_interrupt + stolen) / os.sysconf("SC_CLK_TCK")
 
 
+def wait_until_idle(patience: float) -> None:
+    """Return as soon as the processors do next to nothing for half a second; at the latest after `patience` seconds."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        busy = busy_time()
+        time.sleep(0.5)
+        if busy_time() - busy < 0.1:
+            return
+
+
 def finished_children_time() -> float:
     """How many seconds of processor time the children of this process have used that it has waited for."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -105,6 +105,13 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--sync-delay", type=float, default=0, metavar="MS", help="as if every fsync took longer by this"
     )
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=0,
+        metavar="S",
+        help="wait so long for an idle machine before each measurement",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure of every round there")
     return parser.parse_args(arguments)
 
@@ -151,6 +158,7 @@ def run_rounds(
             for one in contestants if (round_number + seed) % 2 else contestants[::-1]:
                 if one.failure:
                     continue
+                machine.wait_until_idle(wanted.patience)
                 try:
                     result = measure(one, row, polload, seed, wanted.seconds)
                 except LoadFailedError as error:

@@ -17,6 +17,7 @@ import random
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -110,19 +111,20 @@ def build(dbdir: Path, triplets: int, old: int, now: int) -> None:
     os.sync()  # what the building wrote must not go to the disk while the server is measured
 
 
-def count_records(dbdir: Path, total: int, old: int) -> tuple[int, int]:
-    """How many of the triplets that had to stay are missing, and how many old ones are still there."""
+def inspect(dbdir: Path, total: int, old: int) -> tuple[int, int, int]:
+    """How many triplets that had to stay are missing, how many old ones are left, and how many pages are free."""
     environment = bdb.DBEnv()
     environment.set_cachesize(0, 256 << 20)
     environment.open(str(dbdir), ENVIRONMENT, 0o600)
     table = bdb.DB(environment)
     table.open("postgrey.db", None, bdb.DB_BTREE, bdb.DB_RDONLY)
     here = set(table.keys())
+    free_pages = int(table.stat()["free"])
     table.close()
     environment.close()
     missing = sum(triplet_key(number) not in here for number in range(total - old))
     left = sum(triplet_key(number) in here for number in range(total - old, total))
-    return missing, left
+    return missing, left, free_pages
 
 
 # --- following the server -------------------------------------------------------------------------------------
@@ -147,6 +149,13 @@ class LogFollower:
             if not line.startswith(b"action=") and any(word in line for word in self.WORDS):
                 self.events.append((seen, line.decode("latin-1").strip()))
 
+    def watch(self, seconds: float) -> None:
+        """Go on reading for a while."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.poll()
+            time.sleep(0.05)
+
     def seen(self, text: str) -> float | None:
         """When a line with `text` was last seen, or None."""
         return next((when for when, line in reversed(self.events) if text in line), None)
@@ -166,6 +175,42 @@ class LogFollower:
         raise StallError(f"the log did not say {missing} within {timeout:.0f} s; it said {self.events[-10:]}")
 
 
+class DiskProbe:
+    """Measures beside the server what a small fsync takes; a context manager.
+
+    When this is slow too, the disk was busy, with the work of the server or with that of others.
+    """
+
+    INTERVAL = 0.1
+
+    def __init__(self, directory: Path) -> None:
+        self.longest = 0.0
+        self.stopping = threading.Event()
+        self.directory = directory
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def next_phase(self) -> float:
+        """The longest fsync since the last call, in milliseconds."""
+        longest, self.longest = self.longest, 0.0
+        return longest
+
+    def _run(self) -> None:
+        with tempfile.TemporaryFile(dir=self.directory, buffering=0) as file:
+            while not self.stopping.wait(self.INTERVAL):
+                began = time.perf_counter()
+                file.write(b"x" * 512)
+                os.fsync(file.fileno())
+                self.longest = max(self.longest, (time.perf_counter() - began) * 1e3)
+
+    def __enter__(self) -> DiskProbe:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stopping.set()
+        self.thread.join()
+
+
 @dataclass(slots=True)
 class Outcome:
     """All that is reported of one server."""
@@ -174,12 +219,14 @@ class Outcome:
     before: Load
     during: Load
     after: Load
+    fsyncs: dict[str, float]  # the longest fsync of a bystander in each of these phases, in milliseconds
     cleaning: float  # seconds until the log says that both databases are done
     whole: float  # seconds until the space has been given back too
     sizes: dict[str, int]  # of postgrey.db, in octets
     memory: int  # KiB
     missing: int
     left: int
+    free_pages: int
     events: list[tuple[float, str]]  # seconds since the clean-up was asked for
     slow: list[SlowAnswer] = field(default_factory=list)
 
@@ -259,13 +306,14 @@ def run(kind: Ours | Perl, directory: Path, polload: Path, wanted: argparse.Name
         load = Polload(
             polload, server.port, 20, "0", "mixed", SEED, known=live, patience=kind.patience, slow=wanted.slow
         )
-        with load:
+        fsyncs = {}
+        with load, DiskProbe(directory) as probe:
             log = LogFollower(server.log_path)
-            time.sleep(wanted.seconds / 2)
+            log.watch(wanted.seconds / 2)
             load.next_phase()
-            time.sleep(wanted.seconds)
-            log.poll()
-            before = load.next_phase()
+            probe.next_phase()
+            log.watch(wanted.seconds)
+            before, fsyncs["before"] = load.next_phase(), probe.next_phase()
             sizes["before"] = (dbdir / "postgrey.db").stat().st_size
             print(f"{kind.name}: {before}\n{kind.name}: cleaning up", file=sys.stderr)
             log.events.clear()
@@ -273,29 +321,30 @@ def run(kind: Ours | Perl, directory: Path, polload: Path, wanted: argparse.Name
             kind.start_clean_up(server)
             cleaned = log.wait(FINISHED, load, kind.patience)
             whole = log.wait(kind.finished, load, kind.patience)
-            time.sleep(SETTLE)
-            during = load.next_phase()
+            log.watch(SETTLE)
+            during, fsyncs["during"] = load.next_phase(), probe.next_phase()
             sizes["after"] = (dbdir / "postgrey.db").stat().st_size
             print(f"{kind.name}: {during}", file=sys.stderr)
-            time.sleep(wanted.seconds)
-            after = load.finish()
-            log.poll()
+            log.watch(wanted.seconds)
+            after, fsyncs["after"] = load.finish(), probe.next_phase()
             memory = machine.peak_memory(server.pid)
         server.stop()
     finally:
         server.kill()
-    missing, left = count_records(dbdir, wanted.triplets, wanted.old)
+    missing, left, free_pages = inspect(dbdir, wanted.triplets, wanted.old)
     return Outcome(
         name=kind.name,
         before=before,
         during=during,
         after=after,
+        fsyncs=fsyncs,
         cleaning=cleaned - began,
         whole=whole - began,
         sizes=sizes,
         memory=memory,
         missing=missing,
         left=left,
+        free_pages=free_pages,
         events=[(when - began, line) for when, line in log.events],
         slow=[SlowAnswer(one.wait, one.until - began) for one in load.slow_answers],
     )
@@ -319,12 +368,13 @@ def describe(outcome: Outcome) -> str:
     lines = [
         f"## {outcome.name}",
         "",
-        "| phase | requests/s | p50, ms | p99, ms | longest, ms |",
-        "| --- | ---: | ---: | ---: | ---: |",
+        "| phase | requests/s | p50, ms | p99, ms | longest, ms | a bystander's longest fsync, ms |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for name in ("before", "during", "after"):
         load: Load = getattr(outcome, name)
-        lines.append(f"| {name} | {load.rate} | {load.p50:.2f} | {load.p99:.2f} | {load.longest:.1f} |")
+        waits = (load.p50, load.p99, load.longest, outcome.fsyncs[name])
+        lines.append(f"| {name} | {load.rate} | {' | '.join(f'{wait:.1f}' for wait in waits)} |")
     longest = max(outcome.before.longest, outcome.during.longest, outcome.after.longest)
     met = "yes" if outcome.during.longest <= TARGET else "**no**"
     sizes = ", ".join(f"{name} {size / 2**20:.1f} MiB" for name, size in outcome.sizes.items())
@@ -334,7 +384,8 @@ def describe(outcome: Outcome) -> str:
         f"of the whole run {longest:.1f} ms.",
         f"Clean-up took {outcome.cleaning:.1f} s, with compaction {outcome.whole:.1f} s. "
         f"File size: {sizes}. Peak memory {outcome.memory / 1024:.1f} MiB.",
-        f"Triplets that had to stay and are gone: {outcome.missing}; old ones still there: {outcome.left}.",
+        f"Triplets that had to stay and are gone: {outcome.missing}; old ones still there: {outcome.left}; "
+        f"free pages in the file: {outcome.free_pages}.",
         "",
         *(f"    {when:8.2f} s  {line}" for when, line in outcome.events[:40]),
     ]

@@ -29,8 +29,8 @@ SYSLOG_SOCKET = "/dev/log"
 LONGEST_WAIT_MS = 100
 REST_SECONDS = 1.0
 
-_UNPRINTABLE = re.compile(rb"[^ -~]")
-_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+_UNPRINTABLE = re.compile(r"[^ -~]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 _FACILITIES = {
     name: getattr(syslog, f"LOG_{name.upper()}")
@@ -43,9 +43,9 @@ _FACILITIES = {
 
 
 class Sink(Protocol):
-    """A place for log lines. `write` returns how many of the lines it did not take; it never raises."""
+    """A place for log lines (Latin-1 text). `write` returns how many of them it did not take; it never raises."""
 
-    def write(self, lines: list[tuple[Level, bytes]]) -> int: ...
+    def write(self, lines: list[tuple[Level, str]]) -> int: ...
 
 
 class StderrSink:
@@ -57,24 +57,29 @@ class StderrSink:
         self._is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
         self._rest = _Rest()
 
-    def write(self, lines: list[tuple[Level, bytes]]) -> int:
-        # 1.37: what is not printable ASCII is written as %XX here.
-        octets = [
-            (b"<%d>" % level if self._journal else b"") + _UNPRINTABLE.sub(_percent_escape, line) + b"\n"
-            for level, line in lines
+    def write(self, lines: list[tuple[Level, str]]) -> int:
+        texts = [
+            # 1.37: what is not printable ASCII is written as %XX here.
+            text if text.isascii() and text.isprintable() else _UNPRINTABLE.sub(_percent_escape, text)
+            for _, text in lines
         ]
+        if self._journal:
+            texts = [f"<{level}>{text}" for (level, _), text in zip(lines, texts, strict=True)]
         if self._is_file:
-            return 0 if self._write(b"".join(octets)) else len(octets)
+            return 0 if self._write(("\n".join(texts) + "\n").encode("latin-1")) else len(texts)
         # A pipe takes PIPE_BUF bytes at once without blocking when it takes anything.
-        chunks: list[list[bytes]] = [[]]
-        for line in octets:
-            if sum(map(len, chunks[-1])) + len(line) > select.PIPE_BUF:
+        chunks: list[list[str]] = [[]]
+        size = 0
+        for text in texts:
+            size += len(text) + 1
+            if size > select.PIPE_BUF:
                 chunks.append([])
-            chunks[-1].append(line)
-        return sum(
-            0 if self._rest.is_writable(self._descriptor) and self._write(b"".join(chunk)) else len(chunk)
-            for chunk in chunks
-        )
+                size = len(text) + 1
+            chunks[-1].append(f"{text}\n")
+        return sum(0 if self._write_to_pipe("".join(chunk).encode("latin-1")) else len(chunk) for chunk in chunks)
+
+    def _write_to_pipe(self, octets: bytes) -> bool:
+        return self._rest.is_writable(self._descriptor) and self._write(octets)
 
     def _write(self, octets: bytes) -> bool:
         try:
@@ -95,11 +100,11 @@ class SyslogSink:
         self._rest = _Rest()
         self._name = f"{IDENTITY}[{os.getpid()}]: ".encode("ascii")
 
-    def write(self, lines: list[tuple[Level, bytes]]) -> int:
+    def write(self, lines: list[tuple[Level, str]]) -> int:
         stamp = time.strftime("%b %e %H:%M:%S ").encode("ascii") + self._name
         lost = 0
-        for level, line in lines:
-            message = b"<%d>" % (self._facility | level) + stamp + _CONTROL.sub(_percent_escape, line)
+        for level, text in lines:
+            message = b"<%d>%s%s" % (self._facility | level, stamp, _printable(text).encode("latin-1"))
             # The second try is for a daemon that was restarted, to which the first finds no way.
             if not self._send(message) and not self._send(message):
                 lost += 1
@@ -128,9 +133,9 @@ class SyslogLibrarySink:
     def __init__(self, facility: int) -> None:
         syslog.openlog(IDENTITY, syslog.LOG_PID, facility)
 
-    def write(self, lines: list[tuple[Level, bytes]]) -> int:
-        for level, line in lines:
-            syslog.syslog(int(level), _CONTROL.sub(_percent_escape, line).decode("utf-8", "surrogateescape"))
+    def write(self, lines: list[tuple[Level, str]]) -> int:
+        for level, text in lines:
+            syslog.syslog(int(level), _printable(text).encode("latin-1").decode("utf-8", "surrogateescape"))
         return 0
 
 
@@ -150,12 +155,10 @@ class Log:
         """Write these lines, in order, as many as the sink takes."""
         threshold, mark = self._threshold, self._mark
         chosen = [
-            (level, (mark + text if is_complaint else text).encode("latin-1", "replace"))
-            for level, text, is_complaint in lines
-            if level <= threshold
+            (level, mark + text if is_complaint else text) for level, text, is_complaint in lines if level <= threshold
         ]
         if chosen and self._lost:
-            notice = (Level.WARNING, b"%d lines lost: the log did not take them" % self._lost)
+            notice = (Level.WARNING, f"{self._lost} lines lost: the log did not take them")
             if not self._sink.write([notice]):
                 self._lost = 0
         if chosen:
@@ -225,5 +228,10 @@ def _is_journal(descriptor: int) -> bool:
     return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
-def _percent_escape(match: re.Match[bytes]) -> bytes:
-    return b"%%%02X" % ord(match[0])
+def _printable(text: str) -> str:
+    """The text for syslog: control characters as %XX, all else as the bytes that came."""
+    return text if text.isascii() and text.isprintable() else _CONTROL.sub(_percent_escape, text)
+
+
+def _percent_escape(match: re.Match[str]) -> str:
+    return f"%{ord(match[0]):02X}"

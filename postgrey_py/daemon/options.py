@@ -59,7 +59,8 @@ def parse_command_line(arguments: Sequence[str]) -> CommandLine:
     ]
     for name in (name for name in _ZERO_IS_DEFAULT if values.get(name) == 0):
         del values[name]
-    settings = replace(_defaults(), **{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+    values.update((name, tuple(value)) for name, value in values.items() if isinstance(value, list))
+    settings = replace(_defaults(), **values)
     if settings.retry_window < settings.delay:
         warnings.append(
             f"no mail can ever pass: the retry window ({settings.retry_window} seconds)"

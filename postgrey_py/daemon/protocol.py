@@ -7,6 +7,7 @@ Input may come split anywhere, several requests at once, with LF or CRLF. Source
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from postgrey_py.errors import PostgreyError
@@ -14,10 +15,9 @@ from postgrey_py.errors import PostgreyError
 # unlike 1.37, which has no limit. A request of Postfix has about a kilobyte.
 MAX_REQUEST_BYTES = 64 << 10
 
-# 1.37: names and values are cut here.
-MAX_ATTRIBUTE_CHARACTERS = 512
-
 MAX_LOGGED_GARBAGE = 100
+
+_EMPTY_LINE = re.compile(rb"\n\r?\n")
 
 
 class RequestTooLongError(PostgreyError):
@@ -43,29 +43,27 @@ class RequestReader:
 
     def feed(self, octets: bytes) -> list[RawRequest]:
         """Every request that these bytes complete, in order. Raises RequestTooLongError."""
-        buffer = self._buffer + octets if self._buffer else octets
+        if not self._buffer and 0 < octets.find(b"\n\n") == len(octets) - 2 and octets[0] != 10 and b"\r" not in octets:
+            # Nearly always: one whole request and nothing else.
+            return [parse_attributes(octets)]
+        buffer = self._buffer + octets
         requests = []
         start, scanned = 0, self._scanned
-        while (end := _end_of_request(buffer, start, scanned)) > 0:
+        while True:
+            if buffer.startswith((b"\n", b"\r\n"), start):
+                end = buffer.index(b"\n", start) + 1
+            elif empty_line := _EMPTY_LINE.search(buffer, scanned):
+                end = empty_line.end()
+            else:
+                break
             requests.append(parse_attributes(buffer[start:end]))
             start = scanned = end
         self._buffer = buffer[start:]
         if len(self._buffer) > MAX_REQUEST_BYTES:
             raise RequestTooLongError(f"more than {MAX_REQUEST_BYTES} bytes without a complete request")
-        # The end of a request is up to three bytes behind a line's end: "\n\r\n".
+        # The last two bytes may be the beginning of an empty line.
         self._scanned = max(0, len(self._buffer) - 2)
         return requests
-
-
-def _end_of_request(buffer: bytes, start: int, scanned: int) -> int:
-    """The position behind the first empty line from `start` on, or 0; before `scanned` there is none."""
-    if buffer.startswith((b"\n", b"\r\n"), start):
-        return buffer.index(b"\n", start) + 1
-    position = buffer.find(b"\n\n", scanned) + 2
-    # The other line end is looked for only where there is one; "\n\n" may well be of a later request.
-    other = buffer.find(b"\n\r\n", scanned, position if position > 1 else len(buffer)) + 3
-    found = [end for end in (position if position > 1 else 0, other if other > 2 else 0) if end]
-    return min(found, default=0)
 
 
 def parse_attributes(octets: bytes) -> RawRequest:
@@ -75,26 +73,20 @@ def parse_attributes(octets: bytes) -> RawRequest:
     are garbage.
     """
     text = octets.decode("latin-1")
-    lines = text.split("\n")
-    try:
-        # Nearly every request is plain: name=value, LF, nothing long. This is the fastest way through it.
-        attributes = dict([line.split("=", 1) for line in lines if line])
-        if "" not in attributes and "\r" not in text and max(map(len, lines)) <= MAX_ATTRIBUTE_CHARACTERS:
-            return RawRequest(attributes, [])
-    except ValueError:  # A line without "=".
-        pass
-    return _parse_unusual_lines(lines)
-
-
-def _parse_unusual_lines(lines: list[str]) -> RawRequest:
-    """Read lines that may be long, end in CR, or have something wrong with them."""
+    has_returns = "\r" in text
+    if has_returns:
+        text = text.replace("\r\n", "\n")
     attributes: dict[str, str] = {}
     garbage: list[str] = []
-    for line in (line.removesuffix("\r") for line in lines):
-        # 1.37: what stands before the first "=" that has a name before it is the name; "=a=b" is a=b.
-        name, equals, value = line.lstrip("=").partition("=")
-        if name and equals and "\r" not in line:
-            attributes[name[:MAX_ATTRIBUTE_CHARACTERS]] = value[:MAX_ATTRIBUTE_CHARACTERS]
+    for line in text.split("\n"):
+        name, equals, value = line.partition("=")
+        if equals and name and not has_returns:
+            attributes[name] = value
         elif line:
-            garbage.append(line[:MAX_LOGGED_GARBAGE])
+            # 1.37: "=a=b" is taken for a=b.
+            name, equals, value = line.lstrip("=").partition("=")
+            if equals and name and "\r" not in line:
+                attributes[name] = value
+            else:
+                garbage.append(line[:MAX_LOGGED_GARBAGE])
     return RawRequest(attributes, garbage)

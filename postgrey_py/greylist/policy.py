@@ -26,9 +26,6 @@ REMEMBERED_INSTANCES = 1000
 # A client's count goes up, and a whitelisted client's record is refreshed, at most this often.
 COUNTING_INTERVAL = SECONDS_PER_HOUR
 
-_TEXT_PLACEHOLDER = re.compile("%[sr]")
-_HEADER_PLACEHOLDER = re.compile("%[tvdh]")
-
 
 class Level(enum.IntEnum):
     """How much a log line matters; the numbers are those of syslog(3)."""
@@ -109,6 +106,8 @@ class Policy:
         self._clients = clients
         self._version = version
         self._instances: dict[str, None] = {}
+        self._text_template = _make_template(settings.greylist_text, "sr")
+        self._header_template = _make_template(settings.x_greylist_header, "tvdh")
 
     def decide(self, request: Request, now: int) -> Decision:
         """What this request deserves at `now` (seconds since 1970, unless the request brings a time of its own)."""
@@ -192,24 +191,21 @@ class Policy:
         return True
 
     def _text(self, request: Request, missing: int) -> str:
-        text = self._settings.greylist_text
-        if request.knows_etrn and not ("0" <= text[:1] <= "9"):
+        template = self._text_template
+        if request.knows_etrn and not ("0" <= template[:1] <= "9"):
             # 1.37: Exchange servers misread Postfix's default code 4.7.1; Postfix takes another only since 2.3,
             # which is the first to send etrn_domain.
-            text = f"4.2.0 {text}"
-        values = {"%s": str(missing), "%r": request.recipient.rpartition("@")[2]}
-        return _TEXT_PLACEHOLDER.sub(lambda match: values[match[0]], text)
+            template = f"4.2.0 {template}"
+        return template.format(s=missing, r=request.recipient.rpartition("@")[2])
 
     def _header(self, delay: int, clock: int) -> str:
-        settings = self._settings
-        values = {
-            "%t": str(delay),
-            "%v": self._version,
+        return self._header_template.format(
+            t=delay,
+            v=self._version,
             # 1.37: the clock's time, also where the request brings one of its own.
-            "%d": time.strftime("%a, %d %b %Y %H:%M:%S %Z", time.localtime(clock)),
-            "%h": settings.hostname,
-        }
-        return _HEADER_PLACEHOLDER.sub(lambda match: values[match[0]], settings.x_greylist_header)
+            d=time.strftime("%a, %d %b %Y %H:%M:%S %Z", time.localtime(clock)),
+            h=self._settings.hostname,
+        )
 
 
 def _first_seen(value: bytes, now: int, settings: Settings) -> tuple[int, bool]:
@@ -221,6 +217,12 @@ def _first_seen(value: bytes, now: int, settings: Settings) -> tuple[int, bool]:
     if (last_seen or 0) - first_seen >= settings.delay:
         return first_seen, True
     return (now if now - first_seen > settings.retry_window else first_seen), False
+
+
+def _make_template(text: str, placeholders: str) -> str:
+    """A text with `%x` for values, as a template for str.format with `{x}`; other characters stay as they are."""
+    escaped = text.replace("{", "{{").replace("}", "}}")
+    return re.sub(f"%([{placeholders}])", r"{\1}", escaped)
 
 
 def _passed(request: Request, reason: str) -> Decision:

@@ -11,6 +11,9 @@ from typing import NamedTuple
 
 from postgrey_py.errors import PostgreyError
 
+# 1.37: values are cut here.
+MAX_VALUE_CHARACTERS = 512
+
 # 1.37: checked in this order; the first one missing is named in the log.
 NEEDED = ("client_address", "client_name", "recipient", "sender")
 
@@ -49,13 +52,15 @@ def make_request(attributes: Mapping[str, str]) -> Request:
         missing = next(name for name in NEEDED if name not in attributes)
         raise MissingAttributeError(f"attribute missing: {missing}")
     test_time = get("policy_test_time")
+    cut = MAX_VALUE_CHARACTERS
+    instance = get("instance")
     return Request(
-        client_address,
-        client_name,
-        sender,
-        recipient,
-        get("queue_id", ""),
-        get("instance"),
+        client_address[:cut],
+        client_name[:cut],
+        sender[:cut],
+        recipient[:cut],
+        get("queue_id", "")[:cut],
+        None if instance is None else instance[:cut],
         "etrn_domain" in attributes,
         None if test_time is None or not is_time(test_time) else int(test_time),
     )

@@ -79,11 +79,13 @@ class ClientWhitelist:
 
     def _matches(self, name: str, address: Address) -> bool:
         """Whether the client with this name and address is listed."""
-        return (
-            any(suffix in self._domains for suffix in _domain_suffixes(_ascii_lower(name)))
-            or any(pattern.search(name) for pattern in self._patterns)
-            or any(address.value >> shift in values for shift, values in self._networks[address.bits])
-        )
+        if _has_listed_suffix(_ascii_lower(name), self._domains):
+            return True
+        for pattern in self._patterns:
+            if pattern.search(name):
+                return True
+        value, bits = address
+        return any(value >> shift in values for shift, values in self._networks[bits])
 
 
 class RecipientWhitelist:
@@ -105,9 +107,14 @@ class RecipientWhitelist:
     def _matches(self, recipient: str) -> bool:
         """Whether this address is listed."""
         lowered = _ascii_lower(recipient)
-        return any(name in self._names for name in _recipient_names(lowered)) or any(
-            pattern.search(recipient) for pattern in self._patterns
-        )
+        user, at, domain = lowered.partition("@")
+        if at and _is_listed_user(user, domain, self._names):
+            return True
+        # Entries of a domain match behind the last @ or any dot after it, but not the start of an address without @.
+        domain = lowered.rpartition("@")[2] if at else lowered.partition(".")[2]
+        if _has_listed_suffix(domain, self._names):
+            return True
+        return any(pattern.search(recipient) for pattern in self._patterns)
 
 
 def _read_client_entry(line: Line, entries: _Entries) -> None:
@@ -202,31 +209,21 @@ def _ascii_lower(text: str) -> str:
     return text.lower() if text.isascii() else text.encode("latin-1").lower().decode("latin-1")
 
 
-def _domain_suffixes(name: str) -> Iterable[str]:
-    """The name and what stands behind each dot of it."""
-    yield name
-    position = name.find(".")
-    while position >= 0:
-        yield name[position + 1 :]
-        position = name.find(".", position + 1)
+def _has_listed_suffix(name: str, names: frozenset[str]) -> bool:
+    """Whether the name, or what stands behind one of its dots, is among `names`."""
+    while name:
+        if name in names:
+            return True
+        name = name.partition(".")[2]
+    return False
 
 
-def _recipient_names(recipient: str) -> Iterable[str]:
-    """Every entry that would list this recipient: its domains, and `user@domain` and `user@` without extensions."""
-    user, at, domain = recipient.partition("@")
-    if at:
-        yield from _user_names(user, domain)
-    for position, character in enumerate(recipient):
-        if character in "@.":
-            suffix = recipient[position + 1 :]
-            # A suffix with an @ would be taken for a user@domain entry, which must match from the start.
-            if "@" not in suffix:
-                yield suffix
-
-
-def _user_names(user: str, domain: str) -> Iterable[str]:
-    """`user@domain` and `user@`, each also for every way to take `+extension` off the user."""
-    ends = [len(user), *(i for i, character in enumerate(user) if character == "+" and i + 1 < len(user))]
-    for end in ends:
-        yield f"{user[:end]}@{domain}"
-        yield f"{user[:end]}@"
+def _is_listed_user(user: str, domain: str, names: frozenset[str]) -> bool:
+    """Whether `user@domain` or `user@` is among `names`, with or without any `+extension` of the user."""
+    while True:
+        if f"{user}@{domain}" in names or f"{user}@" in names:
+            return True
+        # An extension has at least one character.
+        user, plus, _ = user[:-1].rpartition("+")
+        if not plus:
+            return False

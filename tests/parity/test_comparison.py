@@ -47,10 +47,18 @@ def test_traffic_leaves_traces_to_compare(perl_twice: tuple[Outcome, Outcome]) -
     assert len(outcome.databases[CLIENTS].records) > 10
 
 
-def test_other_option_is_found_in_replies_log_and_database(traffic: list[Batch], tmp_path: Path) -> None:
-    outcomes = replay_side_by_side((PERL, PERL), (("--delay=300",), ("--delay=301",)), traffic, tmp_path)
-    found = kinds_of_differences(*outcomes, traffic)
-    assert {"reply", "log line", f"record of {CLIENTS}"} <= set(found)
+@pytest.mark.parametrize(
+    ("option", "kinds"),
+    [
+        ("--delay=301", {"reply", "log line"}),
+        ("--lookup-by-host", {"reply", "log line", f"record of {TRIPLETS}"}),
+        ("--auto-whitelist-clients=0", {"list of databases"}),
+        ("--greylist-text=Later", {"reply"}),
+    ],
+)
+def test_other_option_is_found(option: str, kinds: set[str], traffic: list[Batch], tmp_path: Path) -> None:
+    outcomes = replay_side_by_side((PERL, PERL), ((), (option,)), traffic, tmp_path)
+    assert kinds <= set(kinds_of_differences(*outcomes, traffic))
 
 
 def test_single_reply_is_found(perl_twice: tuple[Outcome, Outcome], traffic: list[Batch]) -> None:

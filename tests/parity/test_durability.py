@@ -14,13 +14,19 @@ from pathlib import Path
 
 from tests.parity.campaign import SEED
 from tests.parity.databases import CLIENTS, TRIPLETS, Dump, dump_file, dump_recovered, verify
-from tests.support.policy import PolicyClient
+from tests.support.policy import PolicyClient, make_request
 from tests.support.servers import POSTGREY, PolicyServer
 
 ROUNDS = 10
 CONNECTIONS = 8
-SHORTEST_LOAD, LONGEST_LOAD = 0.3, 1.2
+SHORTEST_LOAD, LONGEST_LOAD = 0.3, 1.0
+LONGEST_CLEAN_UP = 0.3
 DELAY = 300
+
+# What the clean-up finds to delete in each round: enough that it gives pages back too.
+OLD_TRIPLETS = 5000
+SENT_AHEAD = 500
+OLD_AGE = 40 * 86400
 
 
 @dataclass
@@ -88,17 +94,30 @@ class Sender:
         self.ledger.clients[address] = f"1,{retry}"
 
 
-def kill_under_load(dbdir: Path, round_number: int, seconds: float) -> Ledger:
-    """Start the server, ask over all connections, kill it after `seconds` of that, and return what it had promised.
+def send_old_mail(port: int) -> None:
+    """Leave triplets that the clean-up will delete, in between those that it must not."""
+    old = int(time.time()) - OLD_AGE
+    addresses = [f"10.{n % 80}.{n // 80}.1" for n in range(OLD_TRIPLETS)]
+    with PolicyClient(port) as client:
+        for start in range(0, OLD_TRIPLETS, SENT_AHEAD):
+            batch = addresses[start : start + SENT_AHEAD]
+            client.send(b"".join(make_request(client_address=a, sender="", policy_test_time=old) for a in batch))
+            for _ in batch:
+                assert client.read_reply().startswith("DEFER_IF_PERMIT ")
 
-    Halfway a clean-up begins, so that what it does is interrupted too.
+
+def kill_under_load(dbdir: Path, round_number: int, rng: random.Random) -> Ledger:
+    """Start the server, ask over all connections, kill it at a random moment, and return what it had promised.
+
+    Shortly before that a clean-up begins, so that what it does is interrupted too.
     """
     with PolicyServer(POSTGREY, dbdir) as server, ThreadPoolExecutor(CONNECTIONS) as pool:
+        send_old_mail(server.port)
         senders = [Sender(server.port, f"10.{round_number * CONNECTIONS + n}") for n in range(CONNECTIONS)]
         jobs = [pool.submit(sender.send_until_killed) for sender in senders]
-        time.sleep(seconds / 2)
+        time.sleep(rng.uniform(SHORTEST_LOAD, LONGEST_LOAD))
         server.signal(signal.SIGUSR1)
-        time.sleep(seconds / 2)
+        time.sleep(rng.uniform(0, LONGEST_CLEAN_UP))
         server.kill()
     ledger = Ledger()
     for job in jobs:
@@ -120,8 +139,7 @@ def test_answered_records_survive_kill_under_load(tmp_path: Path) -> None:
     rng = random.Random(SEED)
     promised = Ledger()
     for round_number in range(ROUNDS):
-        seconds = rng.uniform(SHORTEST_LOAD, LONGEST_LOAD)
-        promised.add(kill_under_load(dbdir, round_number, seconds))
+        promised.add(kill_under_load(dbdir, round_number, rng))
         assert promised.broken_promises(dump_recovered(dbdir)) == []
         verify(dbdir)
 

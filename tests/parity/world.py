@@ -45,6 +45,7 @@ SENDERS = (
         "prvs=bob=0987abcdef@batv.example",
         "prvs=1234567890x=bob@batv.example",
         "prvs=bob=0987abcde@batv.example",
+        "prvs=bob=ABCDEFGHIJ@batv.example",
         "prvs=abcdefghij=klmnopqrst@batv.example",
         "PRVS=1234567890=bob@batv.example",
         "prvs=1234567890=BOB+ext@batv.example",
@@ -89,7 +90,14 @@ LISTED_RECIPIENTS = (
     *("anna@white-rcpt.example", "anna@sub.white-rcpt.example", "anna@not-white-rcpt.example", "white-rcpt.example"),
     *("anna@white-rcpt.example@example.org", "role@anywhere.example", "role+ext@", "role", "a@b.dotted.example"),
     *("a@b..dotted.example", "@nobody.example", "+ext@nobody.example", "first+second@example.org", "first@example.org"),
-    *("first+second+third@example.org", "bob+ext@one@example.org", "REN\xe9@example.org", "REN\xc9@example.org"),
+    *(
+        "first+second+third@example.org",
+        "bob+ext@one@example.org",
+        "x@bob@one@example.org",
+        "x@quiet@example.org",
+        "REN\xe9@example.org",
+        "REN\xc9@example.org",
+    ),
 )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.postfix.conftest import StartMailSystem
-from tests.postfix.instance import RECIPIENT, UNKNOWN_CLIENT, Client, offer, retry
+from tests.postfix.instance import RECIPIENT, UNKNOWN_CLIENT, Client, Postfix, offer, retry
 from tests.support.servers import POSTGREY
 
 FIRST = Client("198.51.100.7")
@@ -38,14 +38,22 @@ def is_deferred(reply: str) -> bool:
     return reply.startswith("450 4.2.0 ") and "Recipient address rejected: Greylisted" in reply
 
 
+def wait_for_the_delay(postfix: Postfix) -> None:
+    """Return once everything that has been deferred so far may pass, because something deferred later does."""
+    retry(lambda: postfix.offer(Client("192.0.2.1"), "pacemaker@example.org"), until=ACCEPTED.__eq__)
+
+
 def test_first_try_is_deferred_and_retry_of_a_neighbour_is_delivered(
     start_mail_system: StartMailSystem, command: Sequence[str]
 ) -> None:
     policy, postfix = start_mail_system(command, "--delay=2", "--hostname=mx.example.org")
     assert postfix.offer(FIRST) == DEFERRED
-    (message,) = retry(lambda: postfix.send(NEIGHBOUR))
+    wait_for_the_delay(postfix)
+    (message,) = postfix.send(NEIGHBOUR)
     assert seconds_delayed(message) >= 2
     assert message.get_payload() == "The body.\n"
+    (message,) = postfix.send(FIRST)
+    assert "X-Greylist" not in message
     assert postfix.offer(STRANGER) == DEFERRED
     assert "action=greylist, reason=new, client_name=mail.example.com, client_address=198.51.100.7" in policy.log()
     assert re.search(
@@ -92,7 +100,8 @@ def test_client_that_passed_once_is_whitelisted(start_mail_system: StartMailSyst
 def test_ipv6_client_passes_after_its_neighbour(start_mail_system: StartMailSystem, command: Sequence[str]) -> None:
     policy, postfix = start_mail_system(command, "--delay=1", "--hostname=mx.example.org")
     assert postfix.offer(Client("IPV6:2001:db8::1")) == DEFERRED
-    (message,) = retry(lambda: postfix.send(Client("IPV6:2001:db8::ABCD:2")))
+    wait_for_the_delay(postfix)
+    (message,) = postfix.send(Client("IPV6:2001:db8::ABCD:2"))
     assert seconds_delayed(message) >= 1
     assert re.search(r"reason=triplet found, delay=\d+, .*, client_address=2001:db8::abcd:2, ", policy.log(), re.I)
     assert postfix.offer(Client("IPV6:2001:db8:0:1::1")) == DEFERRED
@@ -140,8 +149,8 @@ def test_client_of_unknown_address_passes(start_mail_system: StartMailSystem, na
 def test_postfix_asks_over_a_unix_socket(start_mail_system: StartMailSystem, tmp_path: Path) -> None:
     # Perl Postgrey serves either --inet, which the fixture needs, or --unix.
     path = tmp_path / "postfix" / "queue" / "postgrey.socket"
-    policy, postfix = start_mail_system(POSTGREY, f"--unix={path}", "--delay=1", service="unix:postgrey.socket")
+    _, postfix = start_mail_system(POSTGREY, f"--unix={path}", "--delay=1", service="unix:postgrey.socket")
     assert postfix.offer(FIRST) == DEFERRED
-    retry(lambda: postfix.offer(NEIGHBOUR), until=ACCEPTED.__eq__)
-    assert "reason=new" in policy.log()
+    wait_for_the_delay(postfix)
+    assert postfix.offer(NEIGHBOUR) == ACCEPTED
     assert postfix.complaints() == []
