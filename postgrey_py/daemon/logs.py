@@ -64,7 +64,7 @@ class StderrSink:
             for _, text in lines
         ]
         if self._journal:
-            texts = [f"<{level}>{text}" for (level, _), text in zip(lines, texts, strict=True)]
+            texts = [f"<{int(level)}>{text}" for (level, _), text in zip(lines, texts, strict=True)]
         if self._is_file:
             return 0 if self._write(("\n".join(texts) + "\n").encode("latin-1")) else len(texts)
         # A pipe takes PIPE_BUF bytes at once without blocking when it takes anything.

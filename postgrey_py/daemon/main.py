@@ -6,7 +6,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from itertools import chain
 
 from postgrey_py import __version__
 from postgrey_py.commandline import show_manual
@@ -23,7 +22,7 @@ from postgrey_py.daemon.startup import (
     find_account,
     prepare_process,
 )
-from postgrey_py.daemon.whitelists import read_clients, read_recipients
+from postgrey_py.daemon.whitelists import WhitelistFiles
 from postgrey_py.database.environment import Environment
 from postgrey_py.database.store import Store
 from postgrey_py.errors import PostgreyError, UsageError
@@ -61,10 +60,8 @@ def _run(command_line: CommandLine, arguments: list[str]) -> None:
             account = find_account(settings)
             prepare_process(arguments)
             log.line(Level.NOTICE, f"postgrey {__version__} starting")
-            clients, unreadable_clients = read_clients(settings)
-            recipients, unreadable_recipients = read_recipients(settings)
-            complaints = (unreadable_clients, clients.warnings, unreadable_recipients, recipients.warnings)
-            _complain(log, [*command_line.warnings, *chain(*complaints)], on_terminal=settings.daemonize)
+            whitelists = WhitelistFiles(settings)
+            _complain(log, [*command_line.warnings, *whitelists.complaints], on_terminal=settings.daemonize)
             listeners = bind_listeners(settings, account)
             cleanup.callback(close_listeners, listeners)
             if settings.daemonize:
@@ -82,8 +79,8 @@ def _run(command_line: CommandLine, arguments: list[str]) -> None:
             raise
         cleanup.callback(environment.close)
         store = Store(environment)
-        policy = Policy(settings, store.triplets, store.clients, clients, recipients, __version__)
-        serve(settings, policy, store, log, listeners, readiness.ready)
+        policy = Policy(settings, store.triplets, store.clients, whitelists.clients, whitelists.recipients, __version__)
+        serve(settings, policy, store, whitelists, log, listeners, readiness.ready)
     log.line(Level.NOTICE, "stopped")
 
 

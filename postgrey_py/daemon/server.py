@@ -12,7 +12,7 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, cast
 
 from postgrey_py.daemon.logs import Log
@@ -20,7 +20,7 @@ from postgrey_py.daemon.protocol import RequestReader, RequestTooLongError
 from postgrey_py.daemon.startup import close_listeners, describe_listener
 from postgrey_py.daemon.turn import Turn
 from postgrey_py.daemon.upkeep import Upkeep
-from postgrey_py.daemon.whitelists import read_clients, read_recipients
+from postgrey_py.daemon.whitelists import WhitelistFiles
 from postgrey_py.database.store import Store
 from postgrey_py.greylist.policy import Level, Policy
 from postgrey_py.greylist.settings import Settings
@@ -110,7 +110,13 @@ class Server:
     """Everything that lives as long as the event loop."""
 
     def __init__(
-        self, settings: Settings, policy: Policy, store: Store, log: Log, listeners: list[socket.socket]
+        self,
+        settings: Settings,
+        policy: Policy,
+        store: Store,
+        whitelists: WhitelistFiles,
+        log: Log,
+        listeners: list[socket.socket],
     ) -> None:
         loop = asyncio.get_running_loop()
         self.settings = settings
@@ -121,6 +127,7 @@ class Server:
         # All connections read into this one: what is in it is used up before another reads.
         self.input = memoryview(bytearray(INPUT_BYTES))
         self._policy = policy
+        self._whitelists = whitelists
         self._listeners = listeners
         self._loop = loop
         self._stop_wanted = asyncio.Event()
@@ -214,20 +221,10 @@ class Server:
         """Read the whitelists anew, beside serving; what can't be read stays as it is."""
         self.log.line(Level.WARNING, "HUP received: reloading whitelists...")
         # In a thread of its own: the worker may be waiting for the disk, and patterns take long to compile.
-        clients, unreadable = await asyncio.to_thread(read_clients, self.settings)
-        if self._accept_whitelist("client", unreadable, clients.warnings):
-            self._policy.client_whitelist = clients
-        recipients, unreadable = await asyncio.to_thread(read_recipients, self.settings)
-        if self._accept_whitelist("recipient", unreadable, recipients.warnings):
-            self._policy.recipient_whitelist = recipients
-
-    def _accept_whitelist(self, kind: str, unreadable: list[str], warnings: Sequence[str]) -> bool:
-        """Whether a whitelist that was read anew takes the old one's place; complains of what is wrong with it."""
-        for text in (*unreadable, *warnings):
+        for text in await asyncio.to_thread(self._whitelists.reload):
             self.log.complain(text)
-        if unreadable:
-            self.log.complain(f"the {kind} whitelist stays as it was")
-        return not unreadable
+        self._policy.client_whitelist = self._whitelists.clients
+        self._policy.recipient_whitelist = self._whitelists.recipients
 
     def _log_exception(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """What asyncio would print with a traceback becomes a line in the log."""
@@ -241,6 +238,7 @@ def serve(
     settings: Settings,
     policy: Policy,
     store: Store,
+    whitelists: WhitelistFiles,
     log: Log,
     listeners: list[socket.socket],
     ready: Callable[[], None],
@@ -248,7 +246,7 @@ def serve(
     """Run a server in a new event loop until it is told to stop."""
 
     async def run() -> None:
-        await Server(settings, policy, store, log, listeners).run(ready)
+        await Server(settings, policy, store, whitelists, log, listeners).run(ready)
 
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(run())

@@ -14,16 +14,46 @@ from postgrey_py.greylist.whitelist import ClientWhitelist, Line, RecipientWhite
 OPTIONAL_SUFFIX = ".local"
 
 
-def read_clients(settings: Settings) -> tuple[ClientWhitelist, list[str]]:
-    """The client whitelist, and a complaint for each of its files that could not be read."""
-    lines, unreadable = _read_files(settings.whitelist_clients)
-    return ClientWhitelist(lines), unreadable
+class WhitelistFiles:
+    """The whitelists of these settings as they were last read.
 
+    `complaints` has what there was to say about the files and lines at start.
+    """
 
-def read_recipients(settings: Settings) -> tuple[RecipientWhitelist, list[str]]:
-    """The recipient whitelist, and a complaint for each of its files that could not be read."""
-    lines, unreadable = _read_files(settings.whitelist_recipients)
-    return RecipientWhitelist(lines), unreadable
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        client_lines, self._unreadable_clients = _read_files(settings.whitelist_clients)
+        recipient_lines, self._unreadable_recipients = _read_files(settings.whitelist_recipients)
+        self.clients = ClientWhitelist(client_lines)
+        self.recipients = RecipientWhitelist(recipient_lines)
+        self.complaints = (
+            *self._unreadable_clients,
+            *self.clients.warnings,
+            *self._unreadable_recipients,
+            *self.recipients.warnings,
+        )
+
+    def reload(self) -> list[str]:
+        """Read the files again; returns what there is to complain of.
+
+        Unlike in 1.37, a list stays whole as it was where one of its files could be read before and can't any more.
+        """
+        complaints: list[str] = []
+        lines, unreadable = _read_files(self._settings.whitelist_clients)
+        if set(unreadable) <= set(self._unreadable_clients):
+            self.clients = ClientWhitelist(lines)
+            complaints += unreadable
+            complaints += self.clients.warnings
+        else:
+            complaints += [*unreadable, "the client whitelist stays as it was"]
+        lines, unreadable = _read_files(self._settings.whitelist_recipients)
+        if set(unreadable) <= set(self._unreadable_recipients):
+            self.recipients = RecipientWhitelist(lines)
+            complaints += unreadable
+            complaints += self.recipients.warnings
+        else:
+            complaints += [*unreadable, "the recipient whitelist stays as it was"]
+        return complaints
 
 
 def _read_files(paths: Sequence[str]) -> tuple[list[Line], list[str]]:

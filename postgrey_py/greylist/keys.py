@@ -7,7 +7,6 @@ Called by `policy` for every request and by the tools that look records up.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from hashlib import sha1
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import NamedTuple
@@ -45,7 +44,6 @@ def format_address(value: int, bits: int) -> str:
     return ":".join(f"{value >> shift & 0xFFFF:X}" for shift in range(112, -1, -16))
 
 
-@lru_cache(maxsize=4096)
 def parse_address(text: str) -> Address | None:
     """The address written as `text`, or None where it is none (Postfix sends `unknown` at times).
 

@@ -94,7 +94,8 @@ def first_address(network: str) -> str:
 
 
 def option_sets() -> list[OptionSet]:
-    """All sets; twelve change one thing, the last three several."""
+    """All sets; the last three change several things at once."""
+    # unlike 1.37: no negative or absurd numbers, and no 0 that 1.37 takes for the default.
     return [
         OptionSet("default"),
         OptionSet("delay", ("--delay=60",)),

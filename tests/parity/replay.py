@@ -46,7 +46,7 @@ class Outcome:
 
 
 def undouble_percent_signs(log: str) -> str:
-    """The log of 1.37 with each `%` once, as it came."""
+    """The log of 1.37 with each `%` once, as it came (unlike 1.37 we do not double it)."""
     return log.replace("%%", "%")
 
 
