@@ -29,7 +29,6 @@ class Program:
     `read_log` turns its log into what is compared; `ask_all` sends it traffic, in order, and returns the replies.
     """
 
-    name: str
     command: Sequence[str]
     read_log: Callable[[str], str]
     ask_all: Callable[[int, Sequence[Batch]], list[str]]
@@ -89,9 +88,8 @@ def mark_log(server: PolicyServer, word: str, logged: str) -> None:
 
 def ask_one_by_one(port: int, traffic: Sequence[Batch]) -> list[str]:
     """Wait for the reply to each request before the next, as Postfix does."""
-    return ask_in_batches(
-        port, [Batch(batch.connection, (request,)) for batch in traffic for request in batch.requests]
-    )
+    singles = [Batch(batch.connection, (request,)) for batch in traffic for request in batch.requests]
+    return ask_in_batches(port, singles)
 
 
 def ask_in_batches(port: int, traffic: Sequence[Batch]) -> list[str]:
@@ -120,5 +118,5 @@ def ask_over_new_connections(port: int, traffic: Sequence[Batch]) -> list[str]:
 
 # unlike 1.37: requests sent ahead are answered like any others. In 1.37 one inherits the attributes of the one before
 # it, and loses those that came with an earlier read.
-PERL = Program("Perl Postgrey 1.37", PERL_POSTGREY, undouble_percent_signs, ask_one_by_one)
-OURS = Program("postgrey-py", POSTGREY, str, ask_in_batches)
+PERL = Program(PERL_POSTGREY, undouble_percent_signs, ask_one_by_one)
+OURS = Program(POSTGREY, str, ask_in_batches)
