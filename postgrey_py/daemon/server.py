@@ -211,8 +211,16 @@ class Server:
     def _start(self, work: Any) -> asyncio.Task[Any]:
         task = self._loop.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._end)
         return task
+
+    def _end(self, task: asyncio.Task[Any]) -> None:
+        """A task has ended; one that ended by a bug must not do so in silence."""
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        # A client may be gone before its connection is set up.
+        if error is not None and not isinstance(error, OSError):
+            self.log.line(Level.CRITICAL, f"a bug, in the background: {error!r}")
 
     def _start_reload(self) -> None:
         self._start(self._reload())

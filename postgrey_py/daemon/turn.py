@@ -142,8 +142,10 @@ class Turn:
 
     def _decide(self, attributes: dict[str, str]) -> str:
         """The action for these attributes; the lines for it go to the turn's log."""
-        if self._is_down or self._failure is not None:
-            self._passed_unseen += self._is_down
+        if self._is_down:
+            self._passed_unseen += 1
+            return PASS
+        if self._failure is not None:
             return PASS
         try:
             request = make_request(attributes)
