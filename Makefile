@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Everything a developer or a curious administrator needs; `make` alone lists the targets.
 
-PYTHON ?= python3
+# The system's own Python, whose headers and modules the packages below bring; else the first one in PATH.
+PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 PORT ?= 10023
 # What pytest is given: `make test TESTS='tests/daemon -x'`.
 TESTS ?= tests

@@ -24,7 +24,7 @@ CLIENTS = "postgrey_clients.db"
 LOCK = "postgrey.lock"
 
 # Small, so that a checkpoint has little to write; the kernel caches the files anyway. It is no part of the files.
-CACHE_BYTES = 8 << 20
+CACHE_BYTES = 16 << 20
 # Room for the records of a whole group transaction.
 LOG_BUFFER_BYTES = 256 << 10
 

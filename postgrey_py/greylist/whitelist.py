@@ -85,7 +85,10 @@ class ClientWhitelist:
             if pattern.search(name):
                 return True
         value, bits = address
-        return any(value >> shift in values for shift, values in self._networks[bits])
+        for shift, values in self._networks[bits]:  # noqa: SIM110 - any() takes twice as long, for every client
+            if value >> shift in values:
+                return True
+        return False
 
 
 class RecipientWhitelist:
