@@ -241,8 +241,9 @@ def perl_complaints(log: str) -> list[str]:
     """What Perl Postgrey says about its whitelists: it reads them first, so every line before it starts."""
     before, started, after = log.partition("postgrey (type Net::Server::Multiplex) starting!")
     assert started, log
-    # The line that says it starts has begun with the time.
-    return before.splitlines()[:-1] + [line for line in after.splitlines() if re.search(r"WARN|FATAL|like a", line)]
+    # The line that says it starts has begun with the time. Perl 5.40 complains of a module, not of our lines.
+    early = [line for line in before.splitlines()[:-1] if "IO::Multiplex" not in line]
+    return early + [line for line in after.splitlines() if re.search(r"WARN|FATAL|like a", line)]
 
 
 def test_perl_postgrey_reads_and_understands_both(tmp_path: Path) -> None:

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the main of every tool needs: the options all have, one-line errors, closed pipes, signals, the exit status.
+
+A tool is a module with a `make_parser()`, a `run(options)`, and a `main` that hands both to `run_command`:
+
+    def main(arguments: Sequence[str]) -> int:
+        return run_command("postgrey-search.1", make_parser(), run, arguments)
+
+`run` prints to `sys.stdout`, which takes any text (UTF-8; bytes that are none come as surrogates, as `os.fsdecode`
+makes them), and raises PostgreyError for what it can't do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
+from typing import NoReturn
+
+from postgrey_py import __version__
+from postgrey_py.commandline import Parser, show_manual
+from postgrey_py.errors import PostgreyError, UsageError
+
+_STOPPING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+
+
+class _Stopped(BaseException):
+    """A signal told the tool to stop; it unwinds first, so that nothing is left behind."""
+
+    def __init__(self, number: int) -> None:
+        self.number = signal.Signals(number)
+
+
+def add_common_options(parser: Parser) -> None:
+    """Add --help, --man and --version, which `run_command` answers."""
+    parser.option("help", "h", action="store_true", help="show this help and exit")
+    parser.option("man", action="store_true", help="show the manual and exit")
+    parser.option("version", action="store_true", help="show the version and exit")
+
+
+def run_command(
+    manual: str, parser: Parser, run: Callable[[argparse.Namespace], None], arguments: Sequence[str]
+) -> int:
+    """Run a tool; returns its exit status: 0, 1 after an error, 2 for a wrong command line.
+
+    `manual` is the name of its page (`postgrey-search.1`); the `parser` has the common options. When a signal stops the
+    tool or nobody reads its output any more, it cleans up and then ends by that signal, as other programs do.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
+    try:
+        with _signals_unwind():
+            _run(manual, parser, run, arguments)
+            sys.stdout.flush()
+    except UsageError as error:
+        print(f"{parser.prog}: {error}; see {parser.prog} --help", file=sys.stderr)
+        return 2
+    except PostgreyError as error:
+        _flush_quietly()
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        _end_by(signal.SIGPIPE)
+    except KeyboardInterrupt:
+        _end_by(signal.SIGINT)
+    except _Stopped as stopped:
+        _end_by(stopped.number)
+    except OSError as error:
+        # Files that a tool reads are its own business; what is left is the output.
+        _drop_output()
+        print(f"{parser.prog}: can't write the output: {error.strerror or error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(manual: str, parser: Parser, run: Callable[[argparse.Namespace], None], arguments: Sequence[str]) -> None:
+    options = parser.parse(arguments)
+    if options.help:
+        print(parser.format_help(), end="")
+    elif options.version:
+        print(f"{parser.prog} {__version__}")
+    elif options.man:
+        show_manual(manual)
+    else:
+        run(options)
+
+
+@contextlib.contextmanager
+def _signals_unwind() -> Iterator[None]:
+    """Let the signals that end a program raise instead; one that is ignored (nohup) stays ignored."""
+
+    def stop(number: int, _: FrameType | None) -> None:
+        for other in caught:
+            # A second signal must not break off what the first one began.
+            signal.signal(other, signal.SIG_IGN)
+        raise _Stopped(number)
+
+    caught = [number for number in _STOPPING_SIGNALS if signal.getsignal(number) is signal.SIG_DFL]
+    for number in caught:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in caught:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _end_by(number: signal.Signals) -> NoReturn:
+    """End as this signal ends a program that knows nothing of it."""
+    _drop_output()
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    # Only where the signal is blocked.
+    os._exit(128 + number)
+
+
+def _flush_quietly() -> None:
+    """Put out what was printed before an error; that the output fails as well is not worth a second message."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_output()
+
+
+def _drop_output() -> None:
+    """Let what is still buffered go nowhere, so that the interpreter does not complain of it at the end."""
+    with contextlib.suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Many DNS look-ups at a time: bounded in number, each with a timeout, every answer kept.
+
+Used by all tools that print names or check them. Ask for everything at once, in one call; look-ups that need the
+answers of others (the addresses of mail exchangers) go into a second one:
+
+    resolver = Resolver()
+    mail_exchangers = resolver.look_up([Question("example.org", "MX"), ...])   # {question: ("mx.example.org",) ...}
+    names = resolver.names_of(["192.0.2.1", ...])                              # {"192.0.2.1": "mail.example.com"}
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import resource
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeAlias
+
+import dns.asyncquery
+import dns.exception
+import dns.message
+import dns.rcode
+import dns.rdata
+import dns.rdatatype
+import dns.resolver
+import dns.reversename
+from dns.rdtypes.ANY.TXT import TXT
+
+from postgrey_py.errors import PostgreyError
+
+# Each has a socket of its own. Name servers put up with this many: BIND takes 900 by default, unbound and systemd more;
+# dnsmasq takes 150, says REFUSED to the rest, and is asked again.
+CONCURRENCY = 500
+SPARE_DESCRIPTORS = 64
+
+TIMEOUT_SECONDS = 8.0
+TRY_SECONDS = 4.0
+BUSY_SECONDS = 0.25
+
+DNS_PORT = 53
+
+# The data of the answer, as text: names without the last dot, addresses, texts. () is no such data; None is no answer.
+Answer: TypeAlias = tuple[str, ...] | None
+Progress: TypeAlias = Callable[[int, int], None]
+
+
+class Question(NamedTuple):
+    """A name in the DNS and the type of the data that is wanted of it: A, AAAA, MX, PTR, TXT."""
+
+    name: str
+    type: str
+
+
+class Nameserver(NamedTuple):
+    """Where a name server listens."""
+
+    address: str
+    port: int = DNS_PORT
+
+
+class Resolver:
+    """Asks name servers, those of /etc/resolv.conf unless others are given, and remembers what they said.
+
+    `timeout` is how many seconds one look-up may take, with all tries. When nothing at all answers the first
+    CONCURRENCY look-ups, the rest is left alone, and `is_given_up` tells so.
+    """
+
+    def __init__(self, nameservers: Sequence[Nameserver] = (), timeout: float = TIMEOUT_SECONDS) -> None:
+        self.is_given_up = False
+        self._nameservers = list(nameservers)
+        self._timeout = timeout
+        self._answers: dict[Question, Answer] = {}
+        self._is_answered = False
+        self._concurrency = _affordable_concurrency()
+
+    def look_up(self, questions: Iterable[Question], on_progress: Progress | None = None) -> dict[Question, Answer]:
+        """The answers to these questions; what was asked before is not asked again.
+
+        `on_progress` is called with how many look-ups are done, and of how many. Raises PostgreyError when no name
+        server is known.
+        """
+        wanted = list(dict.fromkeys(questions))
+        unknown = [question for question in wanted if question not in self._answers]
+        if unknown:
+            if not self._nameservers:
+                self._nameservers = _system_nameservers()
+            asyncio.run(self._ask_all(unknown, on_progress or _no_progress))
+        return {question: self._answers[question] for question in wanted}
+
+    def names_of(self, addresses: Iterable[str], on_progress: Progress | None = None) -> dict[str, str]:
+        """The reverse names of these IPv4 and IPv6 addresses; those that have none are left out."""
+        questions = {address: Question(reverse_name(address), "PTR") for address in addresses}
+        answers = self.look_up(questions.values(), on_progress)
+        names = ((address, answers[question]) for address, question in questions.items())
+        return {address: answer[0] for address, answer in names if answer}
+
+    async def _ask_all(self, questions: list[Question], on_progress: Progress) -> None:
+        waiting = iter(questions)
+        done = 0
+
+        async def work() -> None:
+            nonlocal done
+            for question in waiting:
+                self._answers[question] = None if self.is_given_up else await self._ask(question)
+                done += 1
+                if not self._is_answered and done >= min(self._concurrency, len(questions)):
+                    self.is_given_up = True
+                on_progress(done, len(questions))
+
+        await asyncio.gather(*(work() for _ in range(min(self._concurrency, len(questions)))))
+
+    async def _ask(self, question: Question) -> Answer:
+        try:
+            query = dns.message.make_query(question.name, question.type)
+        except (dns.exception.DNSException, UnicodeError):
+            # Too long, an empty label and the like: there can't be such a name.
+            self._is_answered = True
+            return ()
+        deadline = time.monotonic() + self._timeout
+        for server in self._tries():
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                break
+            try:
+                response, _ = await dns.asyncquery.udp_with_fallback(
+                    query, server.address, timeout=min(remaining, TRY_SECONDS), port=server.port, ignore_unexpected=True
+                )
+            except (dns.exception.DNSException, OSError, EOFError):
+                # Perhaps it is not running: no reason to ask it without a pause.
+                await asyncio.sleep(min(remaining, BUSY_SECONDS))
+                continue
+            self._is_answered = True
+            if response.rcode() in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
+                return _data_of(response, question)
+            if response.rcode() == dns.rcode.SERVFAIL and len(self._nameservers) == 1:
+                break
+            await asyncio.sleep(min(remaining, BUSY_SECONDS))
+        return None
+
+    def _tries(self) -> Iterator[Nameserver]:
+        while True:
+            yield from self._nameservers
+
+
+def reverse_name(address: str) -> str:
+    """The name under which the DNS has the name of this address."""
+    return dns.reversename.from_address(address).to_text()
+
+
+def nameserver(text: str) -> Nameserver:
+    """The name server written as ADDRESS[:PORT], IPv6 with a port as [ADDRESS]:PORT; for argparse."""
+    address, port = text, ""
+    if text.startswith("["):
+        address, _, port = text[1:].partition("]")
+    elif text.count(":") == 1:
+        address, _, port = text.partition(":")
+    port = port.removeprefix(":")
+    try:
+        dns.reversename.from_address(address)
+        if not 0 < int(port or DNS_PORT) < 65536:
+            raise ValueError
+    except (dns.exception.DNSException, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not the address of a name server (ADDRESS[:PORT])") from error
+    return Nameserver(address, int(port or DNS_PORT))
+
+
+def _data_of(response: dns.message.Message, question: Question) -> tuple[str, ...]:
+    """The data of the wanted type, wherever a chain of aliases leads."""
+    wanted = dns.rdatatype.from_text(question.type)
+    return tuple(_text_of(data) for rrset in response.answer if rrset.rdtype == wanted for data in rrset)
+
+
+def _text_of(data: dns.rdata.Rdata) -> str:
+    target = getattr(data, "target", None) or getattr(data, "exchange", None)
+    if target is not None:
+        return str(target.to_text(omit_final_dot=True))
+    if isinstance(data, TXT):
+        return b"".join(data.strings).decode("utf-8", "replace")
+    return data.to_text()
+
+
+def _system_nameservers() -> list[Nameserver]:
+    try:
+        configured = dns.resolver.Resolver().nameservers
+    except (dns.exception.DNSException, OSError) as error:
+        raise PostgreyError(
+            "no name server to look names up: /etc/resolv.conf has none; use --nameserver or --no-resolve"
+        ) from error
+    return [Nameserver(str(address)) for address in configured]
+
+
+def _affordable_concurrency() -> int:
+    """As many look-ups at a time as there may be open files."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return CONCURRENCY if soft == resource.RLIM_INFINITY else max(1, min(CONCURRENCY, soft - SPARE_DESCRIPTORS))
+
+
+def _no_progress(done: int, total: int) -> None:
+    """Nobody watches."""

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What tools print for people and for machines: safe text, times, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TypeAlias
+
+Value: TypeAlias = str | int | float | bool | None
+
+# C0, DEL and C1: what makes a terminal do things.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def printable(octets: bytes) -> str:
+    """Bytes that came from the network, as text that is safe to print: control characters and bytes that are not UTF-8
+    as `\\x1b`."""
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", octets.decode("utf-8", "backslashreplace"))
+
+
+def iso_time(seconds: int) -> str:
+    """The local time with its offset, `2026-11-21T09:40:00+01:00`; the bare number where no calendar has it."""
+    try:
+        return datetime.fromtimestamp(seconds).astimezone().isoformat()
+    except (OverflowError, OSError, ValueError):
+        return str(seconds)
+
+
+def write_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Value]]) -> None:
+    """Print a line with the names of the columns, and one for each row; missing is empty, truth is yes or no."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_csv_value(row[column]) for column in columns])
+
+
+def write_json(rows: Iterable[Mapping[str, Value]]) -> None:
+    """Print an array of objects, a line for each."""
+    separator = "["
+    for row in rows:
+        sys.stdout.write(f"{separator}\n{json.dumps(row, ensure_ascii=False)}")
+        separator = ","
+    sys.stdout.write("[]\n" if separator == "[" else "\n]\n")
+
+
+def _csv_value(value: Value) -> Value:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else value
