@@ -17,6 +17,18 @@ MAX_REQUEST_BYTES = 64 << 10
 
 MAX_LOGGED_GARBAGE = 100
 
+# What a decision looks at; the other attributes need only be well formed.
+USED_ATTRIBUTES = frozenset(
+    (
+        *("request", "client_address", "client_name", "sender", "recipient"),
+        *("queue_id", "instance", "etrn_domain", "policy_test_time"),
+    )
+)
+
+# Learning a shape costs as much as reading a hundred requests line by line.
+LEARNING_INTERVAL = 100
+MAX_LEARNED_NAMES = 64
+
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
 
 
@@ -25,27 +37,68 @@ class RequestTooLongError(PostgreyError):
 
 
 class RawRequest(NamedTuple):
-    """The attributes of one request, and the lines of it that are none; all Latin-1 text."""
+    """The attributes of one request, and the lines of it that are none; all Latin-1 text.
+
+    From a reader that has learned a RequestShape they may be those in USED_ATTRIBUTES only.
+    """
 
     attributes: dict[str, str]
     garbage: list[str]
 
 
-class RequestReader:
-    """The input side of one connection: bytes that are not yet a whole request."""
+class RequestShape:
+    """What requests look like here: a mail server sends the same names in the same order every time.
 
-    __slots__ = ("_buffer", "_scanned")
+    One pattern reads such a request in a third of the time that its lines take one by one. It is learned from what
+    did not fit, and all connections share it. What does not fit costs one failed match, which ends at the first name
+    that is another.
+    """
 
     def __init__(self) -> None:
+        self._match = re.compile("(?!)").fullmatch
+        self._names: tuple[str, ...] = ()
+        self._misfits = LEARNING_INTERVAL
+
+    def read(self, octets: bytes) -> RawRequest | None:
+        """The used attributes of these bytes, if they are one whole request of this shape, else None."""
+        match = self._match(octets.decode("latin-1"))
+        # Looking for CR here is faster than a pattern that takes none.
+        if match is None or b"\r" in octets:
+            return None
+        return RawRequest(dict(zip(self._names, match.groups(), strict=True)), [])
+
+    def learn(self, request: RawRequest) -> None:
+        """This request did not fit: take its shape, unless another was learned a moment ago."""
+        self._misfits += 1
+        names = request.attributes
+        if self._misfits <= LEARNING_INTERVAL or request.garbage or len(names) > MAX_LEARNED_NAMES:
+            return
+        self._misfits = 0
+        lines = (f"{re.escape(name)}={'(.*)' if name in USED_ATTRIBUTES else '.*'}\n" for name in names)
+        self._match = re.compile("".join(lines) + "\n").fullmatch
+        self._names = tuple(name for name in names if name in USED_ATTRIBUTES)
+
+
+class RequestReader:
+    """The input side of one connection: bytes that are not yet a whole request.
+
+    Readers that are given the same `shape` learn from each other what requests look like; without one all attributes
+    are read, one by one.
+    """
+
+    __slots__ = ("_buffer", "_scanned", "_shape")
+
+    def __init__(self, shape: RequestShape | None = None) -> None:
+        self._shape = shape
         self._buffer = b""
         # Up to here the buffer is known to hold no end of a request, so that nothing is looked at twice.
         self._scanned = 0
 
     def feed(self, octets: bytes) -> list[RawRequest]:
         """Every request that these bytes complete, in order. Raises RequestTooLongError."""
-        if not self._buffer and 0 < octets.find(b"\n\n") == len(octets) - 2 and octets[0] != 10 and b"\r" not in octets:
-            # Nearly always: one whole request and nothing else.
-            return [parse_attributes(octets)]
+        shape = self._shape
+        if shape is not None and not self._buffer and (usual := shape.read(octets)):
+            return [usual]
         buffer = self._buffer + octets
         requests = []
         start, scanned = 0, self._scanned
@@ -56,7 +109,10 @@ class RequestReader:
                 end = empty_line.end()
             else:
                 break
-            requests.append(parse_attributes(buffer[start:end]))
+            request = parse_attributes(buffer[start:end])
+            if shape is not None:
+                shape.learn(request)
+            requests.append(request)
             start = scanned = end
         self._buffer = buffer[start:]
         if len(self._buffer) > MAX_REQUEST_BYTES:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from postgrey_py.daemon.logs import Log
-from postgrey_py.daemon.protocol import RequestReader, RequestTooLongError
+from postgrey_py.daemon.protocol import RequestReader, RequestShape, RequestTooLongError
 from postgrey_py.daemon.startup import close_listeners, describe_listener
 from postgrey_py.daemon.turn import Turn
 from postgrey_py.daemon.upkeep import Upkeep
@@ -39,6 +39,9 @@ ACCEPTED_AT_ONCE = 100
 
 COMPLAINT_INTERVAL = 60.0
 
+# At a stop, how long to wait for the first request of those who have just been accepted.
+LAST_REQUESTS_SECONDS = 0.25
+
 
 class Connection(asyncio.BufferedProtocol):
     """One client's connection."""
@@ -46,9 +49,10 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(self, server: Server) -> None:
         self._server = server
         self._turn = server.turn
-        self._reader = RequestReader()
+        self._reader = RequestReader(server.shape)
         self._transport: asyncio.Transport | None = None
         self._is_closing = False
+        self._has_asked = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -71,6 +75,9 @@ class Connection(asyncio.BufferedProtocol):
             self._is_closing = True
             self._turn.hang_up(self)
             return
+        if requests and not self._has_asked:
+            self._has_asked = True
+            self._server.hear(self)
         for request in requests:
             if not self._turn.add(self, request):
                 self._is_closing = True
@@ -79,6 +86,9 @@ class Connection(asyncio.BufferedProtocol):
                 self._is_closing = True
                 self._turn.hang_up(self)
                 return
+        if requests and len(self._server.connections) == 1:
+            # Nobody else can have asked in this turn: its end need not wait for another look at the sockets.
+            self._turn.finish()
 
     def eof_received(self) -> bool:
         # A client that has said all it has to say still gets its answers; the transport stays open for them.
@@ -124,6 +134,9 @@ class Server:
         self.upkeep = Upkeep(store.environment, store, settings, log)
         self.turn = Turn(policy, store, log, loop.call_soon, self.upkeep.reopen)
         self.connections: set[Connection] = set()
+        self.shape = RequestShape()
+        self._newcomers: set[Connection] = set()
+        self._nobody_is_new = asyncio.Event()
         # All connections read into this one: what is in it is used up before another reads.
         self.input = memoryview(bytearray(INPUT_BYTES))
         self._policy = policy
@@ -157,6 +170,10 @@ class Server:
         self._stop_listening()
         close_listeners(self._listeners)
         upkeep.cancel()
+        # Who was accepted on the way out gets an answer; who waits in a socket that was passed, from the next server.
+        if self._newcomers:
+            self._loop.call_later(LAST_REQUESTS_SECONDS, self._nobody_is_new.set)
+            await self._nobody_is_new.wait()
         self.turn.finish()
         for connection in list(self.connections):
             connection.hang_up()
@@ -164,8 +181,15 @@ class Server:
         await asyncio.sleep(0)
         self.upkeep.close()
 
+    def hear(self, connection: Connection) -> None:
+        """A connection has asked for the first time, or will never do so."""
+        self._newcomers.discard(connection)
+        if self._stop_wanted.is_set() and not self._newcomers:
+            self._nobody_is_new.set()
+
     def forget(self, connection: Connection) -> None:
         """A connection is gone."""
+        self.hear(connection)
         self.connections.discard(connection)
         if not self._is_listening and len(self.connections) < self._most_connections:
             self._listen_again()
@@ -197,8 +221,13 @@ class Server:
                 self._wait_for_room(error.strerror)
                 self._loop.call_later(1.0, self._listen_again)
                 return
-            accepted.setblocking(False)
-            self._start(self._loop.connect_accepted_socket(lambda: Connection(self), accepted))
+            self._admit(accepted)
+
+    def _admit(self, accepted: socket.socket) -> None:
+        accepted.setblocking(False)
+        connection = Connection(self)
+        self._newcomers.add(connection)
+        self._start(self._loop.connect_accepted_socket(lambda: connection, accepted))
 
     def _wait_for_room(self, reason: str | None) -> None:
         """Leave new connections in the queue, and go on serving those that there are."""
