@@ -47,19 +47,21 @@ class Parser(argparse.ArgumentParser):
 
 
 def canonical_arguments(arguments: Sequence[str], options: dict[str, argparse.Action]) -> list[str]:
-    """The same command line in the one form that argparse reads the same way: `--name=value` and `--flag`.
+    """The same command line in the one form that argparse reads the same way: `--name=value` and `--flag`, and last
+    what is no option.
 
     Raises UsageError.
     """
     canonical: list[str] = []
+    operands: list[str] = []
     rest = list(arguments)
     while rest:
         argument = rest.pop(0)
         if argument == "--":
-            return [*canonical, "--", *rest]
+            return [*canonical, *operands, "--", *rest]
         if not argument.startswith("-") or argument == "-":
             # 1.37: an init script that quotes an empty variable passes an empty argument.
-            canonical += [argument] if argument else []
+            operands += [argument] if argument else []
             continue
         name, equals, value = argument.lstrip("-").partition("=")
         action = options.get(name)
@@ -69,17 +71,20 @@ def canonical_arguments(arguments: Sequence[str], options: dict[str, argparse.Ac
             if equals:
                 raise UsageError(f"{argument}: this option takes no value")
             canonical.append(_dashed(name))
-        elif equals:
-            canonical.append(f"{_canonical_name(action)}={value}")
-        elif action.nargs == argparse.OPTIONAL:
+            continue
+        if not equals and action.nargs == argparse.OPTIONAL:
             # 1.37: the value may be the next argument, unless that is an option.
             takes_next = bool(rest) and not rest[0].startswith("-")
-            canonical.append(f"{_canonical_name(action)}={rest.pop(0) if takes_next else ''}")
-        elif rest:
-            canonical.append(f"{_canonical_name(action)}={rest.pop(0)}")
-        else:
-            raise UsageError(f"{argument}: this option needs a value")
-    return canonical
+            value = rest.pop(0) if takes_next else ""
+        elif not equals:
+            if not rest:
+                raise UsageError(f"{argument}: this option needs a value")
+            value = rest.pop(0)
+        if value == "--":
+            # unlike 1.37, because argparse, up to Python 3.12, takes this for no value at all.
+            raise UsageError(f"{_canonical_name(action)}: '--' is not a value")
+        canonical.append(f"{_canonical_name(action)}={value}")
+    return [*canonical, *operands]
 
 
 def _dashed(name: str) -> str:

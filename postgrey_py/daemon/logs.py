@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterable
 from typing import Protocol
 
-from postgrey_py.errors import StartupError
+from postgrey_py.errors import UsageError
 from postgrey_py.greylist.policy import Level, LogLine, complaint
 from postgrey_py.greylist.settings import Settings
 
@@ -79,7 +79,12 @@ class StderrSink:
         return sum(0 if self._write_to_pipe("".join(chunk).encode("latin-1")) else len(chunk) for chunk in chunks)
 
     def _write_to_pipe(self, octets: bytes) -> bool:
-        return self._rest.is_writable(self._descriptor) and self._write(octets)
+        # A line may be longer than a pipe takes without blocking.
+        for start in range(0, len(octets), select.PIPE_BUF):
+            piece = octets[start : start + select.PIPE_BUF]
+            if not (self._rest.is_writable(self._descriptor) and self._write(piece)):
+                return False
+        return True
 
     def _write(self, octets: bytes) -> bool:
         try:
@@ -104,7 +109,7 @@ class SyslogSink:
         stamp = time.strftime("%b %e %H:%M:%S ").encode("ascii") + self._name
         lost = 0
         for level, text in lines:
-            message = b"<%d>%s%s" % (self._facility | level, stamp, _printable(text).encode("latin-1"))
+            message = b"<%d>%s%s" % (self._facility | level, stamp, _printable(text))
             # The second try is for a daemon that was restarted, to which the first finds no way.
             if not self._send(message) and not self._send(message):
                 lost += 1
@@ -135,7 +140,8 @@ class SyslogLibrarySink:
 
     def write(self, lines: list[tuple[Level, str]]) -> int:
         for level, text in lines:
-            syslog.syslog(int(level), _printable(text).encode("latin-1").decode("utf-8", "surrogateescape"))
+            # Python's syslog() refuses what is not UTF-8.
+            syslog.syslog(int(level), _printable(text).decode("utf-8", "backslashreplace"))
         return 0
 
 
@@ -199,7 +205,7 @@ class _Rest:
 
 
 def open_log(settings: Settings) -> Log:
-    """The log that these settings ask for: standard error in the foreground, else syslog. Raises StartupError."""
+    """The log that these settings ask for: standard error in the foreground, else syslog. Raises UsageError."""
     threshold = Level.WARNING if settings.quiet else Level.INFO if settings.verbose else Level.NOTICE
     facility = find_facility(settings.syslog_facility)
     if not settings.daemonize:
@@ -208,11 +214,11 @@ def open_log(settings: Settings) -> Log:
 
 
 def find_facility(name: str) -> int:
-    """The number of a syslog facility (`mail`, `LOG_MAIL`, `local0`). Raises StartupError."""
+    """The number of a syslog facility (`mail`, `LOG_MAIL`, `local0`). Raises UsageError."""
     try:
         return int(_FACILITIES[name.lower().removeprefix("log_")])
     except KeyError:
-        raise StartupError(f"--syslog-facility={name}: no such facility; one of {', '.join(_FACILITIES)}") from None
+        raise UsageError(f"--syslog-facility={name}: no such facility; one of {', '.join(_FACILITIES)}") from None
 
 
 def _syslog_sink(facility: int) -> Sink:
@@ -228,9 +234,11 @@ def _is_journal(descriptor: int) -> bool:
     return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
-def _printable(text: str) -> str:
+def _printable(text: str) -> bytes:
     """The text for syslog: control characters as %XX, all else as the bytes that came."""
-    return text if text.isascii() and text.isprintable() else _CONTROL.sub(_percent_escape, text)
+    escaped = text if text.isascii() and text.isprintable() else _CONTROL.sub(_percent_escape, text)
+    # What is no byte can only come from a bug, and must not become another.
+    return escaped.encode("latin-1", "backslashreplace")
 
 
 def _percent_escape(match: re.Match[str]) -> str:

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 
 from postgrey_py import __version__
 from postgrey_py.commandline import show_manual
+from postgrey_py.daemon.activation import PassedSocket, take_passed_sockets
 from postgrey_py.daemon.logs import Log, open_log
 from postgrey_py.daemon.options import CommandLine, make_parser, parse_command_line
 from postgrey_py.daemon.server import serve
@@ -20,6 +22,7 @@ from postgrey_py.daemon.startup import (
     detach,
     drop_privileges,
     find_account,
+    open_standard_streams,
     prepare_process,
 )
 from postgrey_py.daemon.whitelists import WhitelistFiles
@@ -31,8 +34,10 @@ from postgrey_py.greylist.policy import Level, Policy
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit status: 0, 1 after an error, 2 for a wrong command line."""
+    open_standard_streams()
     try:
-        command_line = parse_command_line(arguments)
+        passed = take_passed_sockets(os.environ)
+        command_line = parse_command_line(arguments, has_listener=bool(passed))
         if command_line.action == "help":
             print(make_parser().format_help(), end="")
         elif command_line.action == "version":
@@ -40,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
         elif command_line.action == "man":
             show_manual("postgrey.8")
         else:
-            _run(command_line, list(arguments))
+            _run(command_line, list(arguments), passed)
     except UsageError as error:
         print(f"postgrey: {error}; see postgrey --help", file=sys.stderr)
         return 2
@@ -50,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _run(command_line: CommandLine, arguments: list[str]) -> None:
+def _run(command_line: CommandLine, arguments: list[str], passed: list[PassedSocket]) -> None:
     """Start the server and serve until it is told to stop. Raises PostgreyError."""
     settings = command_line.settings
     readiness = Readiness()
@@ -62,7 +67,7 @@ def _run(command_line: CommandLine, arguments: list[str]) -> None:
             log.line(Level.NOTICE, f"postgrey {__version__} starting")
             whitelists = WhitelistFiles(settings)
             _complain(log, [*command_line.warnings, *whitelists.complaints], on_terminal=settings.daemonize)
-            listeners = bind_listeners(settings, account)
+            listeners = bind_listeners(settings, account, passed)
             cleanup.callback(close_listeners, listeners)
             if settings.daemonize:
                 readiness = detach(listeners)

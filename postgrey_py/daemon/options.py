@@ -40,18 +40,21 @@ class CommandLine(NamedTuple):
     warnings: tuple[str, ...]
 
 
-def parse_command_line(arguments: Sequence[str]) -> CommandLine:
-    """Read the command line. Raises UsageError, whose text names option and value."""
+def parse_command_line(arguments: Sequence[str], has_listener: bool = False) -> CommandLine:
+    """Read the command line. Raises UsageError, whose text names option and value.
+
+    `has_listener` says that the server has where to listen already, without --inet and --unix.
+    """
     given = vars(make_parser().parse(arguments))
     for action in ("help", "man", "version"):
         if given.pop(action):
             return CommandLine(action, Settings(), ())
     if given.pop("noaction"):
         raise UsageError("--noaction: there is nothing that postgrey could do without doing it")
-    if stray := given.pop("stray"):
+    if stray := [argument for argument in given.pop("stray") if argument != "--"]:
         raise UsageError(f"{stray[0]}: options only, please; is there a quote missing?")
     given.pop("lookup_by_subnet")
-    if not given["inet"] and not given["unix"]:
+    if not has_listener and not given["inet"] and not given["unix"]:
         raise UsageError("--unix or --inet must be given")
     values: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     warnings = [
@@ -247,6 +250,8 @@ def split_listener(value: str) -> tuple[str, str]:
     """
     host, colon, port = value.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not port or (port.isdigit() and int(port) > 65535) or (not port.isdigit() and not colon):
+    is_number = port.isascii() and port.isdigit()
+    is_too_large = is_number and (len(port) > 5 or int(port) > 65535)
+    if not port or "]" in port or is_too_large or not (is_number or colon):
         raise argparse.ArgumentTypeError(f"{value!r} is not [HOST:]PORT")
     return (host or "*") if colon else "localhost", port

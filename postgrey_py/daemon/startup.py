@@ -16,13 +16,15 @@ import resource
 import socket
 import stat
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import daemon
 import sdnotify
 import setproctitle
 
+from postgrey_py.daemon.activation import PassedSocket
 from postgrey_py.daemon.options import split_listener
 from postgrey_py.errors import StartupError
 from postgrey_py.greylist.settings import Settings
@@ -43,6 +45,16 @@ class Account:
     uid: int
     gid: int
     name: str
+
+
+def open_standard_streams() -> None:
+    """Let standard streams that the caller has closed lead to /dev/null, so that no socket gets their numbers.
+
+    To be called before anything else is opened: a descriptor gets the lowest number that is free.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def find_account(settings: Settings) -> Account | None:
@@ -75,14 +87,21 @@ def _find_group(name: str) -> int:
         raise KeyError(f"there is no group {name}") from None
 
 
-def bind_listeners(settings: Settings, account: Account | None) -> list[socket.socket]:
-    """Bind every --inet and --unix, and listen on none of them yet. Raises StartupError; then none is left bound."""
-    listeners: list[socket.socket] = []
+def bind_listeners(
+    settings: Settings, account: Account | None, passed: Sequence[PassedSocket] = ()
+) -> list[socket.socket]:
+    """Bind every --inet and --unix but those that were passed, and listen on none of them yet.
+
+    Returns all listeners, the passed ones first. Raises StartupError; then none is left bound.
+    """
+    listeners: list[socket.socket] = list(passed)
+    held = {_address(listener) for listener in passed}
     try:
         for spec in settings.inet:
-            listeners += _bind_inet(spec)
+            listeners += _bind_inet(spec, held)
         for path in settings.unix:
-            listeners.append(_bind_unix(path, settings.socketmode, account))
+            if (socket.AF_UNIX, path) not in held:
+                listeners.append(_bind_unix(path, settings.socketmode, account))
     except BaseException:
         close_listeners(listeners)
         raise
@@ -90,9 +109,9 @@ def bind_listeners(settings: Settings, account: Account | None) -> list[socket.s
 
 
 def close_listeners(listeners: Iterable[socket.socket]) -> None:
-    """Close them, and remove the files of Unix sockets as far as that is allowed."""
+    """Close them, and remove the files of our own Unix sockets as far as that is allowed."""
     for listener in listeners:
-        if listener.family == socket.AF_UNIX:
+        if listener.family == socket.AF_UNIX and not isinstance(listener, PassedSocket):
             with contextlib.suppress(OSError):
                 os.unlink(listener.getsockname())
         listener.close()
@@ -106,7 +125,12 @@ def describe_listener(listener: socket.socket) -> str:
     return f"inet:[{name[0]}]:{name[1]}" if listener.family == socket.AF_INET6 else f"inet:{name[0]}:{name[1]}"
 
 
-def _bind_inet(spec: str) -> list[socket.socket]:
+def _address(listener: socket.socket) -> tuple[int, Any]:
+    name = listener.getsockname()
+    return listener.family, name if listener.family == socket.AF_UNIX else name[:2]
+
+
+def _bind_inet(spec: str, held: set[tuple[int, Any]]) -> list[socket.socket]:
     host, port = split_listener(spec)
     try:
         found = socket.getaddrinfo(
@@ -116,7 +140,8 @@ def _bind_inet(spec: str) -> list[socket.socket]:
         raise StartupError(f"--inet={spec}: can't find {host}, port {port}: {error}") from error
     bound: list[socket.socket] = []
     missing: OSError | None = None
-    for family, kind, protocol, _, address in found:
+    wanted = [entry for entry in found if (entry[0], entry[4][:2]) not in held]
+    for family, kind, protocol, _, address in wanted:
         try:
             listener = socket.socket(family, kind, protocol)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -130,7 +155,7 @@ def _bind_inet(spec: str) -> list[socket.socket]:
                 continue
             close_listeners(bound)
             raise StartupError(f"--inet={spec}: can't listen on {address[0]}, port {port}: {error.strerror}") from error
-    if not bound:
+    if not bound and len(wanted) == len(found):
         raise StartupError(f"--inet={spec}: can't listen on {host}, port {port}: {missing}")
     return bound
 

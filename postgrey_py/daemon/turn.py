@@ -17,7 +17,7 @@ from postgrey_py.daemon.protocol import RawRequest
 from postgrey_py.database.store import Store
 from postgrey_py.errors import DatabaseError
 from postgrey_py.greylist.policy import PASS, Decision, Level, LogLine, Policy, complaint
-from postgrey_py.greylist.request import MissingAttributeError, bad_test_time, make_request
+from postgrey_py.greylist.request import MAX_VALUE_CHARACTERS, MissingAttributeError, bad_test_time, make_request
 
 REQUEST_TYPE = "smtpd_access_policy"
 
@@ -72,12 +72,11 @@ class Turn:
             self._log_garbage(raw)
         if attributes.get("request") != REQUEST_TYPE:
             # The policy protocol's rule for trouble: log, and hang up without an answer.
-            kind = attributes.get("request", "")
+            kind = attributes.get("request", "")[:MAX_VALUE_CHARACTERS]
             self._lines.append(LogLine(Level.ERROR, f"unrecognized request type: '{kind}'"))
             self._hang_ups.append(client)
             return False
         reply = f"action={self._decide(attributes)}\n\n".encode("latin-1", "replace")
-        self._requests += 1
         answers = self._answers
         answers[client] = answers[client] + reply if client in answers else reply
         return True
@@ -107,7 +106,7 @@ class Turn:
         if failure is not None:
             # What was decided is not on disk: nobody was deferred, and no line says so.
             answers = {client: _pass_all(octets) for client, octets in answers.items()}
-            lines = [line for line in lines if line.level < Level.NOTICE and line.is_complaint]
+            lines = [line for line in lines if line.is_complaint or line.level <= Level.ERROR]
             self._passed_unseen += requests
             self.database_failed(failure)
         if lines:
@@ -145,6 +144,7 @@ class Turn:
         if self._is_down:
             self._passed_unseen += 1
             return PASS
+        self._requests += 1
         if self._failure is not None:
             return PASS
         try:

@@ -42,6 +42,7 @@ class WhitelistFiles:
         lines, unreadable = _read_files(self._settings.whitelist_clients)
         if set(unreadable) <= set(self._unreadable_clients):
             self.clients = ClientWhitelist(lines)
+            self._unreadable_clients = unreadable
             complaints += unreadable
             complaints += self.clients.warnings
         else:
@@ -49,6 +50,7 @@ class WhitelistFiles:
         lines, unreadable = _read_files(self._settings.whitelist_recipients)
         if set(unreadable) <= set(self._unreadable_recipients):
             self.recipients = RecipientWhitelist(lines)
+            self._unreadable_recipients = unreadable
             complaints += unreadable
             complaints += self.recipients.warnings
         else:

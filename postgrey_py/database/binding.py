@@ -4,14 +4,44 @@
 from __future__ import annotations
 
 import errno
+import sys
 from typing import Any
+
+# Commands that take the path of a database file. VERIFY exits with 0 if every page of it is sound, and with DAMAGED if
+# not. SALVAGE prints the records that can be read from it, as db5.3_dump does: first all that look like some, deleted
+# ones among them, then those that the tree leads to. Processes of their own, because some damage makes Berkeley DB
+# abort while it looks.
+VERIFY: tuple[str, ...]
+DAMAGED: int
+SALVAGE: tuple[tuple[str, ...], tuple[str, ...]]
 
 try:
     from berkeleydb import db
+
+    # Python itself exits with 1 when it finds no module.
+    DAMAGED = 3
+    _PROGRAM = """
+import sys
+from berkeleydb import db
+try:
+    db.DB().verify(sys.argv[1], None, %s)
+except db.DBError:
+    sys.exit(%d)
+"""
+    VERIFY = (sys.executable, "-c", _PROGRAM % ("None, 0", DAMAGED))
+    SALVAGE = (
+        (sys.executable, "-c", _PROGRAM % ("'/dev/stdout', db.DB_SALVAGE | db.DB_AGGRESSIVE", DAMAGED)),
+        (sys.executable, "-c", _PROGRAM % ("'/dev/stdout', db.DB_SALVAGE", DAMAGED)),
+    )
 except ImportError:  # Debian packages the same binding under its older name.
     from bsddb3 import db
 
-__all__ = ["BerkeleyDBError", "db", "explain", "is_damage"]
+    # DB.verify of bsddb3 forgets what it has found. These are in Debian's package db5.3-util.
+    DAMAGED = 1
+    VERIFY = ("db5.3_verify", "-q")
+    SALVAGE = ("db5.3_dump", "-R"), ("db5.3_dump", "-r")
+
+__all__ = ["DAMAGED", "SALVAGE", "VERIFY", "BerkeleyDBError", "db", "explain", "is_damage"]
 
 BerkeleyDBError: type[Exception] = db.DBError
 

@@ -11,12 +11,21 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from postgrey_py.database.binding import BerkeleyDBError, db, explain, is_damage
-from postgrey_py.database.repair import reset_lsns, salvage, set_logs_aside, verifies
+from postgrey_py.database.repair import (
+    LOG_FILES,
+    numbers_its_pages,
+    require_damage,
+    reset_lsns,
+    salvage,
+    set_logs_aside,
+    verifies,
+)
 from postgrey_py.errors import DatabaseError
 
 TRIPLETS = "postgrey.db"
@@ -24,7 +33,12 @@ CLIENTS = "postgrey_clients.db"
 LOCK = "postgrey.lock"
 
 # Small, so that a checkpoint has little to write; the kernel caches the files anyway. It is no part of the files.
-CACHE_BYTES = 16 << 20
+CACHE_BYTES = 8 << 20
+# Berkeley DB makes a cache of less than 500 MB a quarter larger.
+_CACHE_PAGE_BYTES = 4096
+_CACHE_PAGES = CACHE_BYTES * 5 // 4 // _CACHE_PAGE_BYTES
+# What the region files take on the disk, with something to spare.
+REGION_BYTES = CACHE_BYTES * 5 // 4 + (6 << 20)
 # Room for the records of a whole group transaction.
 LOG_BUFFER_BYTES = 256 << 10
 
@@ -32,7 +46,8 @@ LOG_BUFFER_BYTES = 256 << 10
 CHECKPOINT_KILOBYTES = 16 << 10
 CHECKPOINT_MINUTES = 1
 
-_FLAGS = db.DB_CREATE | db.DB_RECOVER | db.DB_INIT_TXN | db.DB_INIT_MPOOL | db.DB_INIT_LOG | db.DB_THREAD
+# 1.37: the regions are files in dbdir, not memory of our own (DB_PRIVATE), so that others may join the environment.
+_FLAGS = db.DB_CREATE | db.DB_RECOVER | db.DB_THREAD | db.DB_INIT_TXN | db.DB_INIT_MPOOL | db.DB_INIT_LOG
 _DATABASE_FLAGS = db.DB_CREATE | db.DB_THREAD | db.DB_AUTO_COMMIT
 
 Report = Callable[[str], None]
@@ -52,6 +67,7 @@ class Environment:
         self._with_clients = with_clients
         self._report = report
         self._env: Any = None
+        self._has_logs = False
         self._lock = _lock(self.dbdir)
         try:
             self.open()
@@ -74,6 +90,16 @@ class Environment:
     def begin(self) -> Any:
         """A new transaction."""
         return self._env.txn_begin()
+
+    def flush(self) -> None:
+        """Make sure that all which was committed is on the disk; costs nothing where it is. Raises DatabaseError.
+
+        Where a new log file finds no room, Berkeley DB 5.3 takes a commit for done that it could not write.
+        """
+        try:
+            self._env.log_flush()
+        except BerkeleyDBError as error:
+            raise DatabaseError(f"can't write the log in {self.dbdir}: {explain(error)}") from error
 
     def checkpoint(self, now: bool = False) -> None:
         """Bring the database files up to date if that is due, or `now`, and there were changes. Any thread may call it.
@@ -102,6 +128,11 @@ class Environment:
 
     def close_databases(self) -> None:
         """Close everything but the lock; what a broken database says to that is of no use to anybody."""
+        if self._env is not None:
+            # Nothing more is written: either a checkpoint has written all there is, or the log has failed, and then
+            # no page may be. Closing would write some whose changes are in no log, and recovery refuses such a file.
+            with contextlib.suppress(BerkeleyDBError):
+                self._env.set_flags(db.DB_PANIC_ENVIRONMENT, 1)
         for handle in (self.triplets, self.clients, self._env):
             if handle is not None:
                 with contextlib.suppress(BerkeleyDBError):
@@ -117,12 +148,15 @@ class Environment:
         os.close(self._lock)
 
     def _open_environment(self) -> Any:
+        self._has_logs = any(self.dbdir.glob(LOG_FILES))
         try:
             return _open_environment(self.dbdir)
         except BerkeleyDBError as error:
             if not is_damage(error):
                 raise
+            require_damage(self.dbdir, explain(error))
             aside = set_logs_aside(self.dbdir)
+            self._has_logs = False
             self._report(f"can't recover the database with its logs ({explain(error)}): set them aside in {aside}")
             return _open_environment(self.dbdir)
 
@@ -130,13 +164,20 @@ class Environment:
         """Open one database, whatever it takes: damaged files are set aside and salvaged, never deleted."""
         path = self.dbdir / name
         try:
-            if not verify or not path.exists() or verifies(path):
+            if not path.exists():
                 return _open_database(self._env, name)
-            problem = "it does not verify"
+            if not self._has_logs:
+                # Berkeley DB does not always notice: it opens a file by its first page, which may be of no log.
+                problem = "its logs are missing"
+            elif (verify or not numbers_its_pages(path)) and not verifies(path):
+                problem = "it does not verify"
+            else:
+                return _open_database(self._env, name)
         except BerkeleyDBError as error:
             if not is_damage(error):
                 raise
             problem = explain(error)
+        require_damage(self.dbdir, problem)
         if verifies(path):
             # It is whole, but its logs are elsewhere: people copy just the .db files to a new host.
             copy = reset_lsns(path)
@@ -145,15 +186,9 @@ class Environment:
         return self._salvage(path, problem)
 
     def _salvage(self, path: Path, problem: str) -> Any:
-        aside, records = salvage(path)
-        self._report(f"{path} is damaged ({problem}): set aside as {aside}")
-        handle = _open_database(self._env, path.name)
-        count = 0
-        for key, value in records:
-            handle.put(key, value)
-            count += 1
-        self._report(f"{path}: salvaged {count} records from {aside}")
-        return handle
+        aside, count = salvage(path)
+        self._report(f"{path} is damaged ({problem}): set aside as {aside}, {count} records of it salvaged")
+        return _open_database(self._env, path.name)
 
 
 def _lock(dbdir: Path) -> int:
@@ -175,17 +210,47 @@ def _lock(dbdir: Path) -> int:
 
 
 def _open_environment(dbdir: Path) -> Any:
+    _require_room_for_regions(dbdir)
     environment = db.DBEnv()
     try:
         environment.set_cachesize(0, CACHE_BYTES, 1)
         environment.set_lg_bsize(LOG_BUFFER_BYTES)
         environment.set_flags(db.DB_AUTO_COMMIT, 1)
+        environment.set_flags(db.DB_REGION_INIT, 1)
         environment.open(str(dbdir), _FLAGS, 0o600)
+        _fill_cache(environment)
     except BaseException:
         with contextlib.suppress(BerkeleyDBError):
             environment.close()
         raise
     return environment
+
+
+def _require_room_for_regions(dbdir: Path) -> None:
+    """Raise DatabaseError on a full disk: recovery, too, would be killed by the first touch of a hole (see below)."""
+    old = sum(path.stat().st_blocks * 512 for path in dbdir.glob("__db.???"))
+    free = shutil.disk_usage(dbdir).free + old
+    if free < REGION_BYTES:
+        raise DatabaseError(f"can't open the database in {dbdir}: {free >> 20} of {REGION_BYTES >> 20} MiB are free")
+
+
+def _fill_cache(environment: Any) -> None:
+    """Make the cache as large as it will ever be, so that its file has all its blocks on the disk.
+
+    It is a mapped file that grows with holes in it. Once the disk is full, the first touch of a hole would kill us with
+    SIGBUS. DB_REGION_INIT does the same for what the region files have from the start.
+    """
+    nameless = db.DB(environment)
+    try:
+        nameless.set_flags(db.DB_TXN_NOT_DURABLE)
+        nameless.set_pagesize(_CACHE_PAGE_BYTES)
+        nameless.open(None, dbtype=db.DB_BTREE, flags=db.DB_CREATE)
+        # Four records to a page, and a few more than fit.
+        record = bytes(_CACHE_PAGE_BYTES // 4 - 100)
+        for number in range(_CACHE_PAGES * 4 + 64):
+            nameless.put(b"%08d" % number, record)
+    finally:
+        nameless.close()
 
 
 def _open_database(environment: Any, name: str) -> Any:

@@ -22,6 +22,9 @@ MOVED_RECORDS = 2500
 # had gone; with it 6 ms.
 FREE_PAGES = 500
 
+# What the records of a page take at least, unless most of them have gone.
+LEAST_PAGE_BYTES = 2000
+
 # Fewer deleted records than one in so many leave gaps that new mail fills before long; the file stays as it is.
 WORTH_COMPACTING = 20
 
@@ -41,23 +44,36 @@ class Count:
 def expire(table: Table, is_old: Callable[[bytes], bool], count: Count) -> Iterator[None]:
     """Walk the table once and delete the records whose value `is_old`; `count` goes along. Raises DatabaseError."""
     start = b""
+    # Pages that hold nothing but old records go to the free list as these do: all where old records stand together.
+    emptied, run = 0, 0
     while records := table.records(start, SLICE_RECORDS):
-        old = [key for key, value in records if is_old(value)]
+        old = []
+        for key, value in records:
+            if is_old(value):
+                old.append(key)
+                run += len(key) + len(value)
+            else:
+                emptied += run // LEAST_PAGE_BYTES
+                run = 0
         if old:
             table.delete(old)
         count.before += len(records)
         count.after += len(records) - len(old)
         start = records[-1][0] + b"\0"
         yield
+        if emptied + run // LEAST_PAGE_BYTES >= FREE_PAGES:
+            yield from _cut(table)
+            emptied = run = 0
 
 
 def compact(table: Table) -> Iterator[None]:
     """Give the space of deleted records back to the file system. Raises DatabaseError."""
     start: bytes | None = b""
     while start is not None:
-        while start is not None and table.free_pages() < FREE_PAGES:
+        free = 0
+        while start is not None and free < FREE_PAGES:
             stop = table.next_key(start, SLICE_RECORDS)
-            table.merge_pages(start, stop)
+            free += table.merge_pages(start, stop)
             start = stop
             yield
         yield from _cut(table)
@@ -66,7 +82,7 @@ def compact(table: Table) -> Iterator[None]:
 def _cut(table: Table) -> Iterator[None]:
     """Move what stands at the end of the file into its free pages, all over the tree, and cut the file off."""
     start: bytes | None = b""
-    while start is not None and table.free_pages():
+    while start is not None:
         stop = table.next_key(start, MOVED_RECORDS)
         table.move_pages_down(start, stop)
         start = stop

@@ -13,6 +13,9 @@ from postgrey_py.database.binding import BerkeleyDBError, db, explain
 from postgrey_py.database.environment import Environment
 from postgrey_py.errors import DatabaseError
 
+# What a slice of the clean-up frees by merging pages, roughly.
+GUESSED_FREE_PAGES = 30
+
 
 class Table:
     """One database, by key; its writes wait for the commit of the store it belongs to."""
@@ -78,29 +81,26 @@ class Table:
         records = self.records(start, distance + 1)
         return records[distance][0] if len(records) > distance else None
 
-    def merge_pages(self, start: bytes, stop: bytes | None) -> None:
-        """Merge half-empty pages of the keys from `start` to `stop`; what that empties goes to the free list."""
-        self._compact(start, stop)
+    def merge_pages(self, start: bytes, stop: bytes | None) -> int:
+        """Merge half-empty pages of the keys from `start` to `stop`; returns how many that put on the free list."""
+        result = self._compact(start, stop)
+        # bsddb3 tells nothing but the number of pages cut off.
+        return int(result["pages_free"]) if isinstance(result, dict) else GUESSED_FREE_PAGES
 
-    def move_pages_down(self, start: bytes, stop: bytes | None) -> None:
+    def move_pages_down(self, start: bytes, stop: bytes | None) -> int:
         """Move pages of these keys from the end of the file to free places before it, and cut the end off.
 
-        Its cost grows with the length of the free list, which is read whole each time.
+        Returns how many pages were cut off. Its cost grows with the length of the free list, which is read whole each
+        time.
         """
         # At a fill factor of 1 per cent nothing is merged on the way, so that the free list does not grow.
-        self._compact(start, stop, flags=db.DB_FREE_SPACE, compact_fillpercent=1)
+        result = self._compact(start, stop, flags=db.DB_FREE_SPACE, compact_fillpercent=1)
+        return int(result["pages_truncated"] if isinstance(result, dict) else result)
 
-    def free_pages(self) -> int:
-        """How many pages are on the free list."""
-        try:
-            return int(self._handle.stat(flags=db.DB_FAST_STAT)["free"])
-        except BerkeleyDBError as error:
-            raise DatabaseError(f"can't read: {explain(error)}") from error
-
-    def _compact(self, start: bytes, stop: bytes | None, **options: int) -> None:
+    def _compact(self, start: bytes, stop: bytes | None, **options: int) -> Any:
         keys = {name: key for name, key in (("start", start), ("stop", stop)) if key}
         try:
-            self._handle.compact(**keys, **options)
+            return self._handle.compact(**keys, **options)
         except BerkeleyDBError as error:
             raise DatabaseError(f"can't compact: {explain(error)}") from error
 
@@ -135,6 +135,7 @@ class Store:
             transaction.commit()
         except BerkeleyDBError as error:
             raise DatabaseError(f"can't commit: {explain(error)}") from error
+        self.environment.flush()
 
     def abort(self) -> None:
         """Forget the turn's records."""

@@ -11,7 +11,9 @@ import re
 
 from postgrey_py.greylist.settings import Settings
 
-_LEADING_NUMBER = re.compile(rb"\s*([-+]?\d+)")
+# More digits than a clock or counter has are cut: Python refuses to convert thousands of them.
+_MAX_DIGITS = 18
+_LEADING_NUMBER = re.compile(rb"\s*([-+]?\d{1,%d})" % _MAX_DIGITS)
 
 
 def parse_record(value: bytes) -> tuple[int, int | None]:
@@ -24,11 +26,10 @@ def parse_record(value: bytes) -> tuple[int, int | None]:
 
 
 def _number(text: bytes) -> int:
-    try:
+    if text.isdigit() and len(text) <= _MAX_DIGITS:
         return int(text)
-    except ValueError:
-        match = _LEADING_NUMBER.match(text)
-        return int(match[1]) if match else 0
+    match = _LEADING_NUMBER.match(text)
+    return int(match[1]) if match else 0
 
 
 def format_record(first: int, second: int) -> bytes:

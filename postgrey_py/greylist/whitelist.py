@@ -159,12 +159,14 @@ def _entry(line: Line) -> str:
 
 
 def _add_pattern(line: Line, pattern: str, entries: _Entries) -> None:
+    # Debian's regex knows Perl's \z only by Python's name.
+    in_python = re.sub(r"\\(.)", lambda escape: r"\Z" if escape[1] == "z" else escape[0], pattern)
     try:
-        regex.compile(pattern, _PATTERN_FLAGS)
+        regex.compile(in_python, _PATTERN_FLAGS)
     except (regex.error, OverflowError, RecursionError) as error:
         entries.warnings.append(line.warning(f"can't compile the pattern /{pattern}/: {error}"))
     else:
-        entries.patterns.append(pattern)
+        entries.patterns.append(in_python)
 
 
 def _combine_patterns(patterns: list[str]) -> tuple[Any, ...]:
@@ -223,10 +225,12 @@ def _has_listed_suffix(name: str, names: frozenset[str]) -> bool:
 
 def _is_listed_user(user: str, domain: str, names: frozenset[str]) -> bool:
     """Whether `user@domain` or `user@` is among `names`, with or without any `+extension` of the user."""
+    # An extension has at least one character.
+    rest = user[:-1]
     while True:
         if f"{user}@{domain}" in names or f"{user}@" in names:
             return True
-        # An extension has at least one character.
-        user, plus, _ = user[:-1].rpartition("+")
+        user, plus, _ = rest.rpartition("+")
         if not plus:
             return False
+        rest = user

@@ -38,15 +38,17 @@ def make_request(**attributes: str | int | None) -> bytes:
 
 
 class PolicyClient:
-    """A connection to a policy server at 127.0.0.1:`port`, or at the Unix socket `path`."""
+    """A connection to a policy server at `port` of `host`, or at the Unix socket `path`."""
 
-    def __init__(self, port: int | None = None, path: str | None = None, timeout: float = 30.0) -> None:
+    def __init__(
+        self, port: int | None = None, path: str | None = None, timeout: float = 30.0, host: str = "127.0.0.1"
+    ) -> None:
         if path is not None:
             self.socket = socket.socket(socket.AF_UNIX)
             self.socket.settimeout(timeout)
             self.socket.connect(path)
         else:
-            self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+            self.socket = socket.create_connection((host, port), timeout=timeout)
         self.buffer = b""
 
     def send(self, octets: bytes) -> None:

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Servers of ours as child processes, in the foreground and in the background, ended with the test."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.daemon.processes import Daemon, children, reap, wait_until
+from tests.support.servers import POSTGREY, PolicyServer
+
+PR_SET_CHILD_SUBREAPER = 36
+
+StartServer = Callable[..., PolicyServer]
+StartDaemon = Callable[..., Daemon]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[StartServer]:
+    """A function that starts our server in the foreground with these options."""
+    with ExitStack() as running:
+
+        def start(
+            *options: str,
+            command: Sequence[str] = POSTGREY,
+            env: dict[str, str] | None = None,
+            dbdir: Path | None = None,
+        ) -> PolicyServer:
+            server = PolicyServer(command, dbdir or tmp_path / "db", options, env=env)
+            server.log_path = tmp_path / f"{server.dbdir.name}.log"
+            running.callback(server.kill)
+            # pytest shows it with a failure.
+            running.callback(lambda: print("\n".join(server.log().splitlines()[-50:])))
+            return server.start()
+
+        yield start
+
+
+@pytest.fixture
+def daemonize(tmp_path: Path) -> Iterator[StartDaemon]:
+    """A function that starts our server in the background with these options.
+
+    What it leaves behind is adopted by this process instead of process 1, so that it can be waited for, and so that
+    nothing is left behind after a test.
+    """
+    process_control = ctypes.CDLL(None, use_errno=True).prctl
+    assert process_control(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+    before = children()
+
+    def daemonize(*options: str, command: Sequence[str] = POSTGREY, cwd: Path | None = None) -> Daemon:
+        server = PolicyServer(command, tmp_path / "db", ("-d", f"--pidfile={tmp_path / 'pid'}", *options))
+        # With pipes: whoever reads them sees their end only when the server has let go of them.
+        starter = subprocess.run(server.argv, capture_output=True, text=True, timeout=60, cwd=cwd, env=server.env)
+        return Daemon(starter, server.port, tmp_path / "pid")
+
+    try:
+        yield daemonize
+    finally:
+        for pid in children() - before:
+            os.kill(pid, signal.SIGKILL)
+            reap(pid)
+        process_control(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+        wait_until(lambda: children() <= before)

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What /proc tells of processes, and servers that run in the background."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.policy import PolicyClient
+
+
+def wait_until(condition: Callable[[], bool], timeout: float = 20.0) -> None:
+    """Return as soon as the condition is true; AssertionError after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, condition
+        time.sleep(0.01)
+
+
+def status(pid: int) -> dict[str, list[str]]:
+    """The fields of /proc/PID/status; none when there is no such process."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return {name: words.split() for name, _, words in (line.partition(":") for line in lines)}
+    return {}
+
+
+def children() -> set[int]:
+    """The process ids of this process's children, dead ones that nobody has waited for among them."""
+    pids = (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
+    return {pid for pid in pids if status(pid).get("PPid") == [str(os.getpid())]}
+
+
+def reap(pid: int) -> int:
+    """Wait for the end of a child process; its exit status, or minus the signal that ended it."""
+    ended: list[int] = []
+
+    def has_ended() -> bool:
+        found, code = os.waitpid(pid, os.WNOHANG)
+        if found:
+            ended.append(os.waitstatus_to_exitcode(code))
+        return bool(ended)
+
+    wait_until(has_ended)
+    return ended[0]
+
+
+def stop_once(process: subprocess.Popen[bytes], number: signal.Signals = signal.SIGTERM) -> int:
+    """Send this signal once, and return the exit status."""
+    process.send_signal(number)
+    return process.wait(timeout=20)
+
+
+@dataclass
+class Daemon:
+    """A server in the background; `starter` is the process that was called to start it, which has ended."""
+
+    starter: subprocess.CompletedProcess[str]
+    port: int
+    pidfile: Path
+
+    @property
+    def pid(self) -> int:
+        return int(self.pidfile.read_text())
+
+    def stop(self) -> int:
+        """Send TERM once, and return the exit status."""
+        pid = self.pid
+        os.kill(pid, signal.SIGTERM)
+        return reap(pid)
+
+    def ask(self) -> str:
+        with PolicyClient(self.port) as client:
+            return client.ask()

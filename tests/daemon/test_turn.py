@@ -1,0 +1,522 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from postgrey_py.daemon import turn as turn_module
+from postgrey_py.daemon.logs import Log
+from postgrey_py.daemon.protocol import RawRequest, RequestReader
+from postgrey_py.daemon.turn import Turn
+from postgrey_py.database.environment import Environment
+from postgrey_py.database.store import Store
+from postgrey_py.errors import DatabaseError
+from postgrey_py.greylist.policy import Level, Policy
+from postgrey_py.greylist.settings import Settings
+from postgrey_py.greylist.whitelist import ClientWhitelist, Line, RecipientWhitelist
+from tests.support import policy as policy_client
+
+NOW = 1_700_000_000
+GREYLISTED = b"action=DEFER_IF_PERMIT 4.2.0 wait\n\n"
+PASSED = b"action=DUNNO\n\n"
+WHO = "client_name=mail.example.com, client_address=192.0.2.7, sender=alice@example.com, recipient=bob@example.org"
+
+
+def make_request(**attributes: str | int | None) -> RawRequest:
+    """A request as the protocol hands it on, at NOW unless it says otherwise."""
+    fields: dict[str, str | int | None] = {"policy_test_time": NOW, **attributes}
+    (request,) = RequestReader().feed(policy_client.make_request(**fields))
+    return request
+
+
+class WatchedStore(Store):
+    """A store that tells what is done to it, and fails when it is told to."""
+
+    def __init__(self, environment: Environment, events: list[Any]) -> None:
+        self.events = events
+        self.failure: DatabaseError | None = None
+        super().__init__(environment)
+
+    def begin(self) -> Any:
+        self.events.append("begin")
+        return super().begin()
+
+    def commit(self) -> None:
+        if self.transaction is not None:
+            if self.failure is not None:
+                self.abort()
+                raise self.failure
+            self.events.append("commit")
+        super().commit()
+
+    def abort(self) -> None:
+        self.events.append("abort")
+        super().abort()
+
+
+class FragileTable:
+    """A table of the store that can't be read once it is broken."""
+
+    def __init__(self, store: WatchedStore) -> None:
+        self.is_broken = False
+        self._store = store
+
+    def get(self, key: bytes) -> bytes | None:
+        if self.is_broken:
+            raise DatabaseError("can't read: it is broken")
+        return self._store.triplets.get(key)
+
+    def __setitem__(self, key: bytes, value: bytes) -> None:
+        self._store.triplets[key] = value
+
+
+class Connection:
+    """A client that tells what it gets."""
+
+    def __init__(self, name: str, events: list[Any]) -> None:
+        self.name = name
+        self.events = events
+
+    def answer(self, octets: bytes) -> None:
+        self.events.append((self.name, octets))
+
+    def hang_up(self) -> None:
+        self.events.append((self.name, "hung up"))
+
+
+class EventSink:
+    """A log whose lines are events."""
+
+    def __init__(self, events: list[Any]) -> None:
+        self.events = events
+
+    def write(self, lines: list[tuple[Level, str]]) -> int:
+        self.events += lines
+        return 0
+
+
+class World:
+    """A turn on a real database. `events` has all that it did, in order."""
+
+    def __init__(self, directory: Path) -> None:
+        self.events: list[Any] = []
+        self.scheduled: list[Callable[[], None]] = []
+        self.failures: list[DatabaseError] = []
+        self.environment = Environment(str(directory), True, self.events.append)
+        self.store = WatchedStore(self.environment, self.events)
+        self.triplets = FragileTable(self.store)
+        self.policy = Policy(
+            Settings(greylist_text="wait", x_greylist_header="X: %t"),
+            self.triplets,
+            self.store.clients,
+            ClientWhitelist([Line("clients", 1, "white.example")]),
+            RecipientWhitelist(),
+            "9.9",
+        )
+        log = Log(EventSink(self.events), Level.DEBUG, marks_complaints=True)
+        self.turn = Turn(self.policy, self.store, log, self.scheduled.append, self.failures.append)
+
+    def connect(self, name: str = "client") -> Connection:
+        return Connection(name, self.events)
+
+    def add(self, connection: Connection, **attributes: str | int | None) -> bool:
+        return self.turn.add(connection, make_request(**attributes))
+
+    def finish(self) -> list[Any]:
+        """Let the loop end the turn; returns what happened since the last time."""
+        for finish in self.scheduled:
+            finish()
+        self.scheduled.clear()
+        events = list(self.events)
+        self.events.clear()
+        return events
+
+    def ask(self, **attributes: str | int | None) -> list[Any]:
+        """A turn with this request alone."""
+        self.add(self.connect(), **attributes)
+        return self.finish()
+
+    def stored(self) -> dict[bytes, bytes]:
+        """The triplets that are in the database for good."""
+        return dict(self.store.triplets.records(b"", 1000))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    yield world
+    world.store.abort()
+    world.environment.close()
+
+
+# One turn.
+
+
+def test_a_request_is_answered_only_after_it_is_committed_and_logged(world: World) -> None:
+    connection = world.connect()
+    assert world.add(connection)
+    assert world.events == ["begin"]
+    assert world.finish() == [
+        "begin",
+        "commit",
+        (Level.NOTICE, f"action=greylist, reason=new, {WHO}"),
+        ("client", GREYLISTED),
+    ]
+    assert world.stored() == {b"192.0.2.0/alice@example.com/bob@example.org": b"%d,%d" % (NOW, NOW)}
+
+
+def test_the_clock_is_read_for_each_request(world: World) -> None:
+    before = int(time.time())
+    world.ask(policy_test_time=None)
+    (value,) = world.stored().values()
+    assert before <= int(value.split(b",")[0]) <= time.time()
+
+
+def test_all_requests_of_a_turn_share_one_transaction(world: World) -> None:
+    connections = [world.connect(str(number)) for number in range(3)]
+    for number, connection in enumerate(connections):
+        world.add(connection, sender=f"s{number}x@example.com")
+    assert len(world.scheduled) == 1
+    events = world.finish()
+    assert [event for event in events if isinstance(event, str)] == ["begin", "commit"]
+    assert events[-3:] == [(str(number), GREYLISTED) for number in range(3)]
+    assert len(world.stored()) == 3
+    # The next turn is another one.
+    world.add(connections[0])
+    assert len(world.scheduled) == 1
+    assert world.finish()[:2] == ["begin", "commit"]
+
+
+def test_answers_of_a_connection_stay_in_order(world: World) -> None:
+    one, two = world.connect("one"), world.connect("two")
+    world.add(one)
+    world.add(two, client_name="white.example")
+    world.add(one, client_name="white.example")
+    world.add(one, policy_test_time=NOW + 300)
+    assert world.finish()[-2:] == [("one", GREYLISTED + PASSED + b"action=PREPEND X: 300\n\n"), ("two", PASSED)]
+
+
+def test_log_lines_are_in_the_order_of_the_requests(world: World) -> None:
+    connection = world.connect()
+    for number in range(3):
+        world.add(connection, queue_id=f"Q{number}", client_name="white.example")
+    lines = [text for _, text in world.finish()[:3]]
+    assert [line.split(":")[0] for line in lines] == ["Q0", "Q1", "Q2"]
+
+
+def test_requests_of_a_turn_know_of_each_other(world: World) -> None:
+    connection = world.connect()
+    world.add(connection)
+    world.add(connection, policy_test_time=NOW + 100)
+    texts = [text for _, text in world.finish()[2:4]]
+    assert [text.split(", client")[0] for text in texts] == [
+        "action=greylist, reason=new",
+        "action=greylist, reason=early-retry (200s missing)",
+    ]
+
+
+def test_a_turn_that_writes_nothing_commits_nothing(world: World) -> None:
+    events = world.ask(client_name="white.example")
+    assert events == [
+        (Level.NOTICE, f"action=pass, reason=client whitelist, {WHO.replace('mail.example.com', 'white.example')}"),
+        ("client", PASSED),
+    ]
+
+
+def test_a_turn_without_requests_does_nothing(world: World) -> None:
+    world.turn.finish()
+    assert world.events == []
+
+
+def test_bytes_beyond_ascii_come_back_as_they_came(world: World) -> None:
+    world.policy = Policy(
+        Settings(greylist_text="caf\xe9 %r"),
+        world.triplets,
+        world.store.clients,
+        ClientWhitelist(),
+        RecipientWhitelist(),
+        "9.9",
+    )
+    log = Log(EventSink(world.events))
+    world.turn = Turn(world.policy, world.store, log, world.scheduled.append, world.failures.append)
+    events = world.ask(recipient="bob@\xc3\xa9\xff")
+    assert events[-1] == ("client", b"action=DEFER_IF_PERMIT 4.2.0 caf\xe9 \xc3\xa9\xff\n\n")
+
+
+# Hanging up.
+
+
+def test_a_connection_without_open_answers_is_closed_at_once(world: World) -> None:
+    world.turn.hang_up(world.connect())
+    assert world.events == [("client", "hung up")]
+
+
+def test_a_connection_is_closed_only_after_its_answers(world: World) -> None:
+    one, two = world.connect("one"), world.connect("two")
+    world.add(one, client_name="white.example")
+    world.turn.hang_up(one)
+    world.turn.hang_up(two)
+    assert world.events == [("two", "hung up")]
+    assert world.finish()[-2:] == [("one", PASSED), ("one", "hung up")]
+    # The next turn does not close it again.
+    world.turn.finish()
+    assert world.events == []
+
+
+# What is no request that can be decided.
+
+
+# unlike 1.37, which leaves the connection open without an answer.
+@pytest.mark.parametrize("kind", ["junk", "", "SMTPD_ACCESS_POLICY", "smtpd_access_policy ", "\xe9"])
+def test_another_type_of_request_is_logged_and_closes_the_connection(kind: str, world: World) -> None:
+    assert not world.add(world.connect(), request=kind)
+    assert world.finish() == [(Level.ERROR, f"unrecognized request type: '{kind}'"), ("client", "hung up")]
+    assert world.stored() == {}
+
+
+def test_no_type_of_request_is_another_type(world: World) -> None:
+    assert not world.turn.add(world.connect(), RawRequest({}, []))
+    assert world.finish() == [(Level.ERROR, "unrecognized request type: ''"), ("client", "hung up")]
+
+
+def test_a_type_of_request_is_cut_like_any_value(world: World) -> None:
+    world.add(world.connect(), request="x" * 513)
+    assert world.finish()[0] == (Level.ERROR, f"unrecognized request type: '{'x' * 512}'")
+
+
+def test_what_was_asked_before_is_answered(world: World) -> None:
+    connection = world.connect()
+    world.add(connection, client_name="white.example")
+    world.add(connection, request="junk")
+    assert world.finish()[-2:] == [("client", PASSED), ("client", "hung up")]
+
+
+@pytest.mark.parametrize("name", ["client_address", "client_name", "recipient", "sender"])
+def test_a_missing_attribute_lets_mail_pass(name: str, world: World) -> None:
+    assert world.ask(**{name: None}) == [(Level.WARNING, f"WARNING: attribute missing: {name}"), ("client", PASSED)]
+    assert world.stored() == {}
+
+
+def test_an_address_that_is_none_lets_mail_pass(world: World) -> None:
+    assert world.ask(client_address="unknown") == [
+        (Level.WARNING, "WARNING: can't parse client_address: unknown"),
+        ("client", PASSED),
+    ]
+
+
+def test_garbage_is_logged_before_the_decision(world: World) -> None:
+    raw = make_request(client_name="white.example")
+    world.turn.add(world.connect(), RawRequest(raw.attributes, ["one", "\xe9\x01"]))
+    events = world.finish()
+    assert events[:2] == [
+        (Level.WARNING, "ignoring garbage: <one>"),
+        (Level.WARNING, "ignoring garbage: <\xe9\x01>"),
+    ]
+    assert events[2][1].startswith("action=pass, ")
+    assert events[3] == ("client", PASSED)
+
+
+# unlike 1.37, which stores it.
+@pytest.mark.parametrize(("text", "shown"), [("soon", "soon"), ("", ""), ("-5", "-5"), ("x" * 100, "x" * 83)])
+def test_a_test_time_that_is_no_number_is_garbage(text: str, shown: str, world: World) -> None:
+    before = int(time.time())
+    events = world.ask(policy_test_time=text)
+    assert (Level.WARNING, f"ignoring garbage: <policy_test_time={shown}>") in events
+    assert events[-1] == ("client", GREYLISTED)
+    (value,) = world.stored().values()
+    assert int(value.split(b",")[0]) >= before
+
+
+def test_garbage_of_another_type_of_request_is_logged_too(world: World) -> None:
+    world.turn.add(world.connect(), RawRequest({}, ["GET / HTTP/1.0"]))
+    assert world.finish() == [
+        (Level.WARNING, "ignoring garbage: <GET / HTTP/1.0>"),
+        (Level.ERROR, "unrecognized request type: ''"),
+        ("client", "hung up"),
+    ]
+
+
+# The database fails.
+
+FAILURE = DatabaseError("can't commit: the disk is full")
+FAILED = (Level.CRITICAL, f"the database failed, mail passes without greylisting: {FAILURE}")
+BROKEN = (Level.CRITICAL, "the database failed, mail passes without greylisting: can't read: it is broken")
+
+
+def test_all_of_a_turn_pass_when_it_cannot_be_committed(world: World) -> None:
+    world.store.failure = FAILURE
+    one, two = world.connect("one"), world.connect("two")
+    world.add(one)
+    world.add(two, sender="other@example.com")
+    world.add(one, client_name="white.example")
+    events = world.finish()
+    # Nobody was deferred, and no line says so.
+    assert events == ["begin", "abort", FAILED, ("one", PASSED * 2), ("two", PASSED)]
+    assert world.failures == [FAILURE]
+    assert world.stored() == {}
+
+
+def test_all_of_a_turn_pass_when_one_cannot_be_read(world: World) -> None:
+    connection = world.connect()
+    world.add(connection)
+    world.triplets.is_broken = True
+    world.add(connection, sender="other@example.com")
+    world.triplets.is_broken = False
+    world.add(connection, sender="third@example.com")
+    assert world.finish() == ["begin", "abort", BROKEN, ("client", PASSED * 3)]
+    assert world.stored() == {}
+    assert len(world.failures) == 1
+
+
+def test_what_an_administrator_must_know_is_logged_all_the_same(world: World) -> None:
+    world.store.failure = FAILURE
+    connection = world.connect()
+    world.add(connection)
+    world.add(connection, sender=None)
+    world.add(connection, client_address="unknown")
+    world.add(connection, request="junk")
+    assert world.finish() == [
+        *("begin", "abort", FAILED),
+        (Level.WARNING, "WARNING: attribute missing: sender"),
+        (Level.WARNING, "WARNING: can't parse client_address: unknown"),
+        (Level.ERROR, "unrecognized request type: 'junk'"),
+        ("client", PASSED * 3),
+        ("client", "hung up"),
+    ]
+
+
+def test_connections_are_closed_after_a_failure_too(world: World) -> None:
+    world.store.failure = FAILURE
+    connection = world.connect()
+    world.add(connection)
+    world.turn.hang_up(connection)
+    assert world.finish()[-2:] == [("client", PASSED), ("client", "hung up")]
+
+
+def test_until_the_database_works_again_all_pass_and_it_is_not_touched(world: World) -> None:
+    world.store.failure = FAILURE
+    world.ask()
+    world.triplets.is_broken = True
+    assert world.ask() == world.ask(sender="other@example.com") == [("client", PASSED)]
+    # Not even whitelists are asked, for the line would be as untrue.
+    assert world.ask(client_name="white.example") == [("client", PASSED)]
+    assert world.failures == [FAILURE]
+    # Other rules stay.
+    assert world.ask(request="junk")[-1] == ("client", "hung up")
+
+
+def test_a_failure_is_told_once(world: World) -> None:
+    world.turn.database_failed(FAILURE)
+    world.turn.database_failed(DatabaseError("another one"))
+    assert world.events == [FAILED]
+    assert world.failures == [FAILURE]
+
+
+def test_a_database_that_stays_broken_is_complained_of_now_and_then(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert turn_module.COMPLAINT_INTERVAL == 60.0
+    world.turn.database_failed(FAILURE)
+    world.ask()
+    # A minute is not over.
+    world.turn.database_still_fails(FAILURE)
+    assert world.events == []
+    monkeypatch.setattr(turn_module, "COMPLAINT_INTERVAL", 0.0)
+    world.turn.database_still_fails(FAILURE)
+    text = f"the database still fails, 1 requests passed without greylisting: {FAILURE}"
+    assert world.events == [(Level.CRITICAL, text)]
+    # Then another one begins.
+    monkeypatch.undo()
+    world.turn.database_still_fails(FAILURE)
+    assert len(world.events) == 1
+
+
+def test_when_the_database_works_again_mail_is_greylisted_again(world: World) -> None:
+    world.store.failure = FAILURE
+    world.ask()
+    for _ in range(4):
+        world.ask()
+    world.store.failure = None
+    world.turn.database_works()
+    text = "the database works again, mail is greylisted; 5 requests passed without"
+    assert world.events == [(Level.WARNING, text)]
+    world.events.clear()
+    assert world.ask()[-1] == ("client", GREYLISTED)
+    # It may fail again, is told again, and counts anew.
+    world.store.failure = FAILURE
+    assert FAILED in world.ask()
+    assert world.failures == [FAILURE, FAILURE]
+    world.store.failure = None
+    world.turn.database_works()
+    assert world.events == [(Level.WARNING, text.replace("5", "1"))]
+
+
+def test_a_database_that_was_opened_again_is_used(world: World) -> None:
+    world.ask()
+    world.store.failure = FAILURE
+    world.ask(policy_test_time=NOW + 100)
+    world.store.failure = None
+    world.environment.close_databases()
+    world.environment.open(verify=True)
+    world.turn.database_works()
+    world.events.clear()
+    # What was stored before is known, what failed is not.
+    assert world.ask(policy_test_time=NOW + 200)[-2][1].startswith("action=greylist, reason=early-retry (100s missing)")
+    assert world.stored() == {b"192.0.2.0/alice@example.com/bob@example.org": b"%d,%d" % (NOW, NOW + 200)}
+
+
+def test_no_request_counts_twice_when_the_database_fails_in_between(world: World) -> None:
+    connection = world.connect()
+    world.add(connection)
+    # As a checkpoint in the background does it.
+    world.turn.database_failed(FAILURE)
+    world.store.failure = FAILURE
+    world.add(connection)
+    world.add(connection)
+    assert world.finish()[-1] == ("client", PASSED * 3)
+    world.store.failure = None
+    world.turn.database_works()
+    text = "the database works again, mail is greylisted; 3 requests passed without"
+    assert world.events == [(Level.WARNING, text)]
+
+
+# A bug.
+
+
+class BuggyPolicy(Policy):
+    """Fails in a way that nobody thought of, after it has stored something."""
+
+    def decide(self, *_: object) -> Any:
+        self._triplets[b"key"] = b"value"
+        raise RuntimeError("a\nbug \N{EURO SIGN}")
+
+
+@pytest.fixture
+def buggy(world: World) -> World:
+    lists = ClientWhitelist(), RecipientWhitelist()
+    policy = BuggyPolicy(Settings(), world.triplets, world.store.clients, *lists, "9.9")
+    log = Log(EventSink(world.events))
+    world.turn = Turn(policy, world.store, log, world.scheduled.append, world.failures.append)
+    return world
+
+
+def test_a_bug_in_the_rules_lets_mail_pass_and_shows_where_it_is(buggy: World) -> None:
+    _, _, (level, text), answer = buggy.ask()
+    assert answer == ("client", PASSED)
+    assert level == Level.CRITICAL
+    assert text.startswith("a bug, mail passes: Traceback ")
+    assert "test_turn.py" in text
+    assert text.endswith("RuntimeError: a | bug \N{EURO SIGN}")
+    assert "\n" not in text
+
+
+def test_a_bug_is_shown_even_where_the_database_fails(buggy: World) -> None:
+    buggy.store.failure = FAILURE
+    events = buggy.ask()
+    assert events[:3] == ["begin", "abort", FAILED]
+    assert events[3][1].startswith("a bug, mail passes: Traceback ")
+    assert events[4] == ("client", PASSED)

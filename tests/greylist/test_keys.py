@@ -1,0 +1,349 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from postgrey_py.greylist.keys import (
+    IPV4_BITS,
+    IPV6_BITS,
+    Address,
+    client_key,
+    client_network,
+    format_address,
+    parse_address,
+    rewrite_sender,
+    triplet_key,
+)
+from postgrey_py.greylist.settings import Settings
+
+quickly = settings(deadline=None, database=None)
+
+latin1 = st.binary(max_size=40).map(lambda octets: octets.decode("latin-1"))
+ipv4_values = st.integers(0, 2**32 - 1)
+# Written as IPv6, an IPv4-mapped address is read as the IPv4 address that it carries.
+ipv6_values = st.integers(0, 2**128 - 1).filter(lambda value: value >> 32 != 0xFFFF)
+addresses = ipv4_values.map(lambda value: Address(value, IPV4_BITS)) | ipv6_values.map(
+    lambda value: Address(value, IPV6_BITS)
+)
+
+
+def address(text: str) -> Address:
+    parsed = parse_address(text)
+    assert parsed is not None, text
+    return parsed
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "bits"),
+    [
+        ("0.0.0.0", 0, 32),
+        ("192.0.2.7", 0xC0000207, 32),
+        ("255.255.255.255", 2**32 - 1, 32),
+        ("::", 0, 128),
+        ("::1", 1, 128),
+        ("2001:db8::ab", 0x20010DB8 << 96 | 0xAB, 128),
+        ("2001:DB8:0:0:0:0:0:AB", 0x20010DB8 << 96 | 0xAB, 128),
+        ("2001:0db8:0000:0000:0000:0000:0000:00ab", 0x20010DB8 << 96 | 0xAB, 128),
+        ("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 2**128 - 1, 128),
+        # unlike 1.37: IPv4-mapped.
+        ("::ffff:192.0.2.7", 0xC0000207, 32),
+        ("::FFFF:c000:207", 0xC0000207, 32),
+        ("0:0:0:0:0:ffff:c000:0207", 0xC0000207, 32),
+        # These only look mapped.
+        ("::192.0.2.7", 0xC0000207, 128),
+        ("::ffff:0:192.0.2.7", 0xFFFF << 48 | 0xC0000207, 128),
+        ("1::ffff:192.0.2.7", 1 << 112 | 0xFFFF << 32 | 0xC0000207, 128),
+    ],
+)
+def test_addresses_are_parsed(text: str, value: int, bits: int) -> None:
+    assert parse_address(text) == Address(value, bits)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "unknown",
+        "localhost",
+        "mail.example.com",
+        "192.0.2",
+        "192.0.2.256",
+        "192.0.2.7.1",
+        "192.0.2.7/32",
+        "192.0.2.07",
+        " 192.0.2.7",
+        "192.0.2.7 ",
+        "0xC0000207",
+        "3221225991",
+        ":",
+        ":::",
+        "1:2:3:4:5:6:7",
+        "1:2:3:4:5:6:7:8:9",
+        "1::2::3",
+        "2001:db8::g",
+        "2001:db8::/64",
+        "[2001:db8::1]",
+        "fe80::1%eth0",
+        "192.0.2.\xb2",
+        "\xff",
+        "\x00",
+        "192.0.2.7\x00",
+        "::1\x00",
+    ],
+)
+def test_what_is_no_address_is_none(text: str) -> None:
+    assert parse_address(text) is None
+
+
+@quickly
+@given(latin1 | st.text("0123456789abcdefF:.%/x ", max_size=20))
+def test_any_text_is_an_address_or_none(text: str) -> None:
+    try:
+        expected = ipaddress.ip_address(text) if "%" not in text else None
+    except ValueError:
+        expected = None
+    if isinstance(expected, ipaddress.IPv6Address):
+        expected = expected.ipv4_mapped or expected
+    parsed = parse_address(text)
+    assert parsed == (Address(int(expected), expected.max_prefixlen) if expected is not None else None)
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("0.0.0.0", "0.0.0.0"),
+        ("::", "0:0:0:0:0:0:0:0"),
+        ("::1", "0:0:0:0:0:0:0:1"),
+        ("2001:db8::ab", "2001:DB8:0:0:0:0:0:AB"),
+        ("2001:0db8:00a0:0000:0000:0000:0000:0001", "2001:DB8:A0:0:0:0:0:1"),
+        ("fe80::f0:1", "FE80:0:0:0:0:0:F0:1"),
+        ("::192.0.2.7", "0:0:0:0:0:0:C000:207"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+    ],
+)
+def test_addresses_are_written_as_137_writes_them(text: str, written: str) -> None:
+    assert address(text).text() == written
+
+
+@quickly
+@given(addresses)
+def test_what_is_written_reads_the_same(some: Address) -> None:
+    written = format_address(some.value, some.bits)
+    assert written == some.text()
+    assert parse_address(written) == some
+    assert parse_address(written.lower()) == some
+    whole = ipaddress.IPv4Address(some.value) if some.bits == IPV4_BITS else ipaddress.IPv6Address(some.value)
+    assert parse_address(str(whole)) == parse_address(whole.exploded) == some
+
+
+@pytest.mark.parametrize(
+    ("text", "length", "network"),
+    [
+        ("192.0.2.7", 24, "192.0.2.0"),
+        ("192.0.2.7", 32, "192.0.2.7"),
+        ("192.0.2.7", 16, "192.0.0.0"),
+        ("192.0.2.7", 1, "128.0.0.0"),
+        ("192.0.2.7", 0, "0.0.0.0"),
+        ("192.0.2.255", 31, "192.0.2.254"),
+        ("2001:db8:1:2:3:4:5:6", 64, "2001:DB8:1:2:0:0:0:0"),
+        ("2001:db8:1:2:3:4:5:6", 48, "2001:DB8:1:0:0:0:0:0"),
+        ("2001:db8:1:ff:3:4:5:6", 60, "2001:DB8:1:F0:0:0:0:0"),
+        ("2001:db8:1:2:3:4:5:6", 128, "2001:DB8:1:2:3:4:5:6"),
+        ("2001:db8:1:2:3:4:5:6", 0, "0:0:0:0:0:0:0:0"),
+    ],
+)
+def test_networks(text: str, length: int, network: str) -> None:
+    assert address(text).network(length) == network
+
+
+@quickly
+@given(addresses, st.data())
+def test_networks_are_those_of_the_standard_library(some: Address, data: st.DataObject) -> None:
+    length = data.draw(st.integers(0, some.bits))
+    packed = some.value.to_bytes(some.bits // 8, "big")
+    expected = ipaddress.ip_network((packed, length), strict=False)
+    network = parse_address(some.network(length))
+    assert network is not None
+    assert network.value == int(expected.network_address)
+
+
+@pytest.mark.parametrize(
+    ("sender", "rewritten"),
+    [
+        ("", ""),
+        ("alice@example.com", "alice@example.com"),
+        # Without a domain nothing changes.
+        ("alice", "alice"),
+        ("alice+list-12", "alice+list-12"),
+        ("prvs=1234567890=alice", "prvs=1234567890=alice"),
+        # The first @ counts, and the domain stays as it is.
+        ("@", "@"),
+        ("@example.com", "@example.com"),
+        ("alice@", "alice@"),
+        ("a+1@b+2@example.com", "a@b+2@example.com"),
+        ("12@34@56.example", "#@34@56.example"),
+        ("alice@mx-17.example.com", "alice@mx-17.example.com"),
+        # Extensions go, from the first plus.
+        ("alice+list@example.com", "alice@example.com"),
+        ("alice+a+b@example.com", "alice@example.com"),
+        ("alice+@example.com", "alice@example.com"),
+        ("+list@example.com", "@example.com"),
+        ("12+34@example.com", "#@example.com"),
+        # Numbers between word boundaries.
+        ("bounce-12345-67@example.com", "bounce-#-#@example.com"),
+        ("12.34@example.com", "#.#@example.com"),
+        ("0@example.com", "#@example.com"),
+        ("a12@example.com", "a12@example.com"),
+        ("12a@example.com", "12a@example.com"),
+        ("a_12_b@example.com", "a_12_b@example.com"),
+        ("a_12-12_b@example.com", "a_12-12_b@example.com"),
+        ("a=12=b@example.com", "a=#=b@example.com"),
+        ("#12#@example.com", "###@example.com"),
+        # A byte beyond ASCII is no word character, so that a number beside it stands alone.
+        ("\xe912@example.com", "\xe9#@example.com"),
+        ("12\xff34@example.com", "#\xff#@example.com"),
+        ("\xb2@example.com", "\xb2@example.com"),
+        # BATV, both ways round.
+        ("prvs=0123456789=alice@example.com", "alice@example.com"),
+        ("prvs=alice=0123456789@example.com", "alice@example.com"),
+        ("prvs=abcdefghij=alice@example.com", "alice@example.com"),
+        ("prvs=01234567890123=alice@example.com", "alice@example.com"),
+        ("prvs=alice=0123456789x@example.com", "alice@example.com"),
+        # Both like a tag, or neither: the last.
+        ("prvs=0123456789=abcdefghij@example.com", "abcdefghij@example.com"),
+        ("prvs=012345678=alice@example.com", "alice@example.com"),
+        ("prvs=alice=bob@example.com", "bob@example.com"),
+        # A tag has small letters.
+        ("prvs=alice=0123456789ABC@example.com", "alice@example.com"),
+        ("prvs=alice=ABCDEFGHIJ@example.com", "ABCDEFGHIJ@example.com"),
+        ("prvs=ABCDEFGHIJ=0123456789@example.com", "ABCDEFGHIJ@example.com"),
+        ("PRVS=0123456789=alice@example.com", "PRVS=#=alice@example.com"),
+        # More or fewer parts are none of BATV's; empty parts count, unless they are the last ones.
+        ("prvs=0123456789@example.com", "prvs=#@example.com"),
+        ("prvs=a=b=c@example.com", "prvs=a=b=c@example.com"),
+        ("prvs=@example.com", "prvs=@example.com"),
+        ("prvs==@example.com", "prvs==@example.com"),
+        ("prvs==alice@example.com", "alice@example.com"),
+        ("prvs=alice=@example.com", "prvs=alice=@example.com"),
+        ("prvs=0123456789=alice=@example.com", "alice@example.com"),
+        ("prvs=0123456789=alice===@example.com", "alice@example.com"),
+        ("prvs===alice@example.com", "prvs===alice@example.com"),
+        ("xprvs=0123456789=alice@example.com", "xprvs=#=alice@example.com"),
+        # Then the rest.
+        ("prvs=0123456789=alice+list@example.com", "alice@example.com"),
+        ("prvs=0123456789=bounce-12@example.com", "bounce-#@example.com"),
+        ("prvs=alice+x=0123456789@example.com", "alice@example.com"),
+    ],
+)
+def test_senders_are_rewritten(sender: str, rewritten: str) -> None:
+    assert rewrite_sender(sender) == rewritten
+
+
+def rewrite_slowly(sender: str) -> str:
+    """The rules for senders one by one, on bytes, where Python's patterns know ASCII only."""
+    if "@" not in sender:
+        return sender
+    user, domain = sender.encode("latin-1").split(b"@", 1)
+    parts = re.sub(rb"=+\Z", b"", user).split(b"=")
+    if user.startswith(b"prvs=") and len(parts) == 3:
+        tagged = [re.match(rb"[0-9a-z]{10}", part) is not None for part in parts]
+        user = parts[1] if tagged[2] and not tagged[1] else parts[2]
+    user = re.sub(rb"\+.*", b"", user, flags=re.DOTALL)
+    user = re.sub(rb"(?<![0-9A-Za-z_])[0-9]+(?![0-9A-Za-z_])", b"#", user)
+    return (user + b"@" + domain).decode("latin-1")
+
+
+@quickly
+@given(st.text("abZ019=+@_-.#\xe9\xb2", max_size=30) | st.text("a1=@", max_size=30).map("prvs=0123456789=".__add__))
+def test_senders_are_rewritten_by_the_rules(sender: str) -> None:
+    assert rewrite_sender(sender) == rewrite_slowly(sender)
+
+
+def test_by_subnet_the_network_has_no_mask() -> None:
+    assert client_network(address("192.0.2.7"), Settings()) == "192.0.2.0"
+    assert client_network(address("2001:db8::ab"), Settings()) == "2001:DB8:0:0:0:0:0:0"
+
+
+def test_by_host_the_address_has_its_mask() -> None:
+    by_host = Settings(lookup_by_host=True, ipv4cidr=16, ipv6cidr=48)
+    assert client_network(address("192.0.2.1"), by_host) == "192.0.2.1/32"
+    assert client_network(address("2001:db8::ab"), by_host) == "2001:DB8:0:0:0:0:0:AB/128"
+
+
+def test_the_sizes_of_networks_are_options() -> None:
+    wide = Settings(ipv4cidr=16, ipv6cidr=48)
+    assert client_network(address("192.0.2.7"), wide) == "192.0.0.0"
+    assert client_network(address("2001:db8:1:2::ab"), wide) == "2001:DB8:1:0:0:0:0:0"
+
+
+@pytest.mark.parametrize(
+    ("client", "sender", "recipient", "options", "key"),
+    [
+        ("192.0.2.7", "alice@example.com", "bob@example.org", {}, b"192.0.2.0/alice@example.com/bob@example.org"),
+        ("192.0.2.7", "Alice+x@EXAMPLE.com", "Bob+y@Example.ORG", {}, b"192.0.2.0/alice@example.com/bob+y@example.org"),
+        ("192.0.2.7", "", "postmaster", {}, b"192.0.2.0//postmaster"),
+        ("192.0.2.7", "a/b@c", "d/e@f", {}, b"192.0.2.0/a/b@c/d/e@f"),
+        ("2001:DB8::AB", "a@b", "c@d", {}, b"2001:db8:0:0:0:0:0:0/a@b/c@d"),
+        ("::ffff:192.0.2.7", "a@b", "c@d", {}, b"192.0.2.0/a@b/c@d"),
+        ("192.0.2.1", "a@b", "c@d", {"lookup_by_host": True}, b"192.0.2.1/32/a@b/c@d"),
+        ("2001:db8::ab", "a@b", "c@d", {"lookup_by_host": True}, b"2001:db8:0:0:0:0:0:ab/128/a@b/c@d"),
+        # Bytes beyond ASCII stay as they came, capitals among them.
+        ("192.0.2.7", "\xc9\xc4@b", "\xc3\x84Z@d", {}, b"192.0.2.0/\xc9\xc4@b/\xc3\x84z@d"),
+        # The tag of BATV is looked for before the key is lower-cased.
+        ("192.0.2.7", "prvs=Alice=ABCDEFGHIJ@b", "c@d", {}, b"192.0.2.0/abcdefghij@b/c@d"),
+        (
+            "192.0.2.7",
+            "Alice@Example.com",
+            "Bob@Example.org",
+            {"privacy": True},
+            hashlib.sha1(b"192.0.2.0/alice@example.com/bob@example.org").hexdigest().encode(),
+        ),
+    ],
+)
+def test_triplet_keys(client: str, sender: str, recipient: str, options: dict[str, bool], key: bytes) -> None:
+    assert triplet_key(address(client), sender, recipient, Settings(**options)) == key  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("client", "options", "key"),
+    [
+        ("192.0.2.7", {}, b"192.0.2.7"),
+        ("2001:db8::ab", {}, b"2001:DB8:0:0:0:0:0:AB"),
+        ("::ffff:192.0.2.7", {}, b"192.0.2.7"),
+        # Always the client itself.
+        ("192.0.2.7", {"lookup_by_host": True}, b"192.0.2.7"),
+        ("192.0.2.7", {"ipv4cidr": 16}, b"192.0.2.7"),
+        ("2001:db8::ab", {"privacy": True}, hashlib.sha1(b"2001:DB8:0:0:0:0:0:AB").hexdigest().encode()),
+    ],
+)
+def test_client_keys(client: str, options: dict[str, int], key: bytes) -> None:
+    assert client_key(address(client), Settings(**options)) == key  # type: ignore[arg-type]
+
+
+@quickly
+@given(addresses, latin1, latin1, st.booleans())
+def test_triplet_keys_are_the_bytes_that_came_with_ascii_letters_made_small(
+    some: Address, sender: str, recipient: str, by_host: bool
+) -> None:
+    key = triplet_key(some, sender, recipient, Settings(lookup_by_host=by_host))
+    assert not re.search(rb"[A-Z]", key)
+    tail = f"/{rewrite_sender(sender)}/{recipient}".encode("latin-1")
+    small = bytes(octet + 32 if 65 <= octet <= 90 else octet for octet in tail)
+    assert key.endswith(small)
+    assert key[: -len(small)] == client_network(some, Settings(lookup_by_host=by_host)).lower().encode("ascii")
+
+
+@quickly
+@given(addresses, latin1, latin1)
+def test_privacy_hashes_the_key_that_would_be(some: Address, sender: str, recipient: str) -> None:
+    plain, private = Settings(), Settings(privacy=True)
+    hashed = triplet_key(some, sender, recipient, private)
+    assert hashed == hashlib.sha1(triplet_key(some, sender, recipient, plain)).hexdigest().encode()
+    assert client_key(some, private) == hashlib.sha1(client_key(some, plain)).hexdigest().encode()

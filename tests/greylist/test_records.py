@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from postgrey_py.greylist.records import format_record, is_old_client, is_old_triplet, parse_record
+from postgrey_py.greylist.settings import SECONDS_PER_DAY, Settings
+
+quickly = settings(deadline=None, database=None)
+
+NOW = 1_700_000_000
+DAY = SECONDS_PER_DAY
+
+
+@pytest.mark.parametrize(
+    ("value", "numbers"),
+    [
+        (b"1700000000,1700000301", (1700000000, 1700000301)),
+        (b"0,0", (0, 0)),
+        (b"5,1700000000", (5, 1700000000)),
+        # Very old files have a third field.
+        (b"1,2,mail.example.com", (1, 2)),
+        (b"1,2,", (1, 2)),
+        (b"1,2,3,4", (1, 2)),
+        # Without a second field.
+        (b"1", (1, None)),
+        (b"", (0, None)),
+        (b"1,", (1, 0)),
+        (b",1", (0, 1)),
+        (b",", (0, 0)),
+        # Numbers as Perl reads them: what they begin with.
+        (b"-5,+7", (-5, 7)),
+        (b" 12 , 34\n", (12, 34)),
+        (b"12abc,34.9", (12, 34)),
+        (b"abc,def", (0, 0)),
+        (b"1_000,0x10", (1, 0)),
+        (b"--1,1-", (0, 1)),
+        (b"\xff1,\xb2", (0, 0)),
+        (b"\x001,1\x00", (0, 1)),
+        (b"007,08", (7, 8)),
+    ],
+)
+def test_records_are_parsed(value: bytes, numbers: tuple[int, int | None]) -> None:
+    assert parse_record(value) == numbers
+
+
+@quickly
+@given(st.integers(0, 10**12), st.integers(0, 10**12))
+def test_what_is_stored_reads_the_same(first: int, second: int) -> None:
+    value = format_record(first, second)
+    assert value == f"{first},{second}".encode()
+    assert parse_record(value) == parse_record(value + b",mail.example.com") == (first, second)
+
+
+@quickly
+@given(st.binary(max_size=30) | st.lists(st.binary(max_size=5), max_size=4).map(b",".join))
+# Python refuses to read or to write numbers of more than 4300 digits.
+@example(b"9" * 4300)
+@example(b"1," + b"9" * 5000)
+@example(b"-" + b"9" * 5000 + b",1")
+def test_any_value_is_read_and_judged(value: bytes) -> None:
+    first, second = parse_record(value)
+    assert (second is None) == (b"," not in value)
+    for number in (first, second or 0):
+        format_record(number + 1, number - 1)
+    is_old_triplet(value, NOW, Settings())
+    is_old_client(value, NOW, Settings())
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "is_old"),
+    [
+        # Has passed (seen again after the delay): kept for max-age, 35 days, to the second.
+        (NOW - 300, NOW, False),
+        (NOW - 35 * DAY - 300, NOW - 35 * DAY, False),
+        (NOW - 35 * DAY - 301, NOW - 35 * DAY - 1, True),
+        (NOW - 10 * DAY, NOW - 10 * DAY + 300, False),
+        # Never has: kept for the retry window, two days.
+        (NOW, NOW, False),
+        (NOW - 2 * DAY, NOW - 2 * DAY, False),
+        (NOW - 2 * DAY - 1, NOW - 2 * DAY - 1, True),
+        (NOW - 10 * DAY, NOW - 10 * DAY + 299, True),
+        (NOW - 10 * DAY, NOW - 2 * DAY - 1, False),
+        # The clock was set back.
+        (NOW + 100 * DAY, NOW + 100 * DAY, False),
+        (NOW + DAY, NOW - 2 * DAY - 1, True),
+    ],
+)
+def test_old_triplets(first: int, last: int, is_old: bool) -> None:
+    assert is_old_triplet(format_record(first, last), NOW, Settings()) == is_old
+    assert is_old_triplet(format_record(first, last) + b",mail.example.com", NOW, Settings()) == is_old
+
+
+def test_what_is_old_depends_on_the_options() -> None:
+    patient = Settings(delay=600, retry_window=5 * DAY, max_age=100 * DAY)
+    assert is_old_triplet(format_record(NOW - 3 * DAY - 599, NOW - 3 * DAY), NOW, Settings()) is False
+    assert is_old_triplet(format_record(NOW - 6 * DAY - 599, NOW - 6 * DAY), NOW, Settings()) is False
+    assert is_old_triplet(format_record(NOW - 3 * DAY - 599, NOW - 3 * DAY), NOW, patient) is False
+    assert is_old_triplet(format_record(NOW - 6 * DAY - 599, NOW - 6 * DAY), NOW, patient) is True
+    assert is_old_triplet(format_record(NOW - 99 * DAY - 600, NOW - 99 * DAY), NOW, Settings()) is True
+    assert is_old_triplet(format_record(NOW - 99 * DAY - 600, NOW - 99 * DAY), NOW, patient) is False
+
+
+@pytest.mark.parametrize("value", [b"", b"1700000000", b"rubbish", b"1700000000,", b"1700000000,rubbish"])
+def test_records_without_a_last_seen_are_old(value: bytes) -> None:
+    assert is_old_triplet(value, NOW, Settings())
+    assert is_old_client(value, NOW, Settings())
+
+
+@pytest.mark.parametrize(
+    ("last", "is_old"), [(NOW, False), (NOW - 35 * DAY, False), (NOW - 35 * DAY - 1, True), (NOW + DAY, False)]
+)
+@pytest.mark.parametrize("count", [1, 5, 1000])
+def test_old_clients(count: int, last: int, is_old: bool) -> None:
+    assert is_old_client(format_record(count, last), NOW, Settings()) == is_old
+    assert is_old_client(format_record(count, last), NOW, Settings(max_age=100 * DAY)) is False
