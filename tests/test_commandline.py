@@ -6,19 +6,21 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from postgrey_py.commandline import Parser, find_manual
 from postgrey_py.errors import PostgreyError, UsageError
 from tests.support.servers import POSTGREY, ROOT
 
-quickly = settings(deadline=None, database=None)
+untimed = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 
 
+@cache
 def make_parser() -> Parser:
     """A parser with an option of each kind, and files behind them."""
     parser = Parser("sample", "A sample.")
@@ -150,7 +152,7 @@ def test_errors_name_option_and_value(arguments: list[str], message: str) -> Non
 def test_an_error_of_argparse_is_none_of_its_exits() -> None:
     with pytest.raises(UsageError, match=r"^--choice: invalid choice: 'green' \(choose from '?red'?, '?blue'?\)$"):
         parse("--choice=green")
-    parser = make_parser()
+    parser = Parser("sample", "A sample.")
     parser.option("needed", required=True)
     with pytest.raises(UsageError, match="--needed"):
         parser.parse([])
@@ -159,7 +161,7 @@ def test_an_error_of_argparse_is_none_of_its_exits() -> None:
 texts = st.text(st.sampled_from("-=ax \n\xe9"), max_size=6) | st.text(max_size=6)
 
 
-@quickly
+@untimed
 @given(texts)
 @example("-")
 @example("--text=x")
@@ -179,7 +181,7 @@ def test_any_value_is_taken_as_it_is(text: str) -> None:
 words = ["-v", "-t", "--text", "--maybe", "--number=3", "-m=x", "--", "-", "a", "", "--text=--", "--nonsense"]
 
 
-@quickly
+@untimed
 @given(st.lists(st.sampled_from(words), max_size=6))
 def test_any_command_line_is_read_or_refused(arguments: list[str]) -> None:
     try:

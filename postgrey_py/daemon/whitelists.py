@@ -6,7 +6,8 @@ A line or file that can't be used costs a complaint, never an error.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 
 from postgrey_py.greylist.settings import Settings
 from postgrey_py.greylist.whitelist import ClientWhitelist, Line, RecipientWhitelist
@@ -28,9 +29,9 @@ class WhitelistFiles:
         self.recipients = RecipientWhitelist(recipient_lines)
         self.complaints = (
             *self._unreadable_clients,
-            *self.clients.warnings,
+            *_as_text(self.clients.warnings),
             *self._unreadable_recipients,
-            *self.recipients.warnings,
+            *_as_text(self.recipients.warnings),
         )
 
     def reload(self) -> list[str]:
@@ -44,7 +45,7 @@ class WhitelistFiles:
             self.clients = ClientWhitelist(lines)
             self._unreadable_clients = unreadable
             complaints += unreadable
-            complaints += self.clients.warnings
+            complaints += _as_text(self.clients.warnings)
         else:
             complaints += [*unreadable, "the client whitelist stays as it was"]
         lines, unreadable = _read_files(self._settings.whitelist_recipients)
@@ -52,7 +53,7 @@ class WhitelistFiles:
             self.recipients = RecipientWhitelist(lines)
             self._unreadable_recipients = unreadable
             complaints += unreadable
-            complaints += self.recipients.warnings
+            complaints += _as_text(self.recipients.warnings)
         else:
             complaints += [*unreadable, "the recipient whitelist stays as it was"]
         return complaints
@@ -73,5 +74,11 @@ def _read_files(paths: Sequence[str]) -> tuple[list[Line], list[str]]:
         except OSError as error:
             complaints.append(f"can't open {path}: {error.strerror}")
         else:
-            lines += (Line(path, number, entry) for number, entry in enumerate(text.split("\n"), start=1))
+            name = os.fsencode(path).decode("latin-1")
+            lines += (Line(name, number, entry) for number, entry in enumerate(text.split("\n"), start=1))
     return lines, complaints
+
+
+def _as_text(warnings: Iterable[str]) -> list[str]:
+    """Warnings that quote a file's bytes as Latin-1, as the text that the file's author saw."""
+    return [os.fsdecode(warning.encode("latin-1")) for warning in warnings]

@@ -200,7 +200,7 @@ def _add_network(line: Line, text: str, entries: _Entries) -> None:
             raise ValueError(f"/{mask} is no prefix length")
         network = netaddr.IPNetwork(text)
     except (netaddr.AddrFormatError, ValueError):
-        entries.warnings.append(line.warning(f"{text} is not a valid address or network"))
+        entries.warnings.append(line.warning(f"{_entry(line)} is not a valid address or network"))
         return
     value, length = network.first, int(network.prefixlen)
     bits = IPV4_BITS if network.version == 4 else IPV6_BITS

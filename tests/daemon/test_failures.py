@@ -36,6 +36,7 @@ OUTAGE_SECONDS = 5.0
 # Records for a file that is larger than the server's cache, and how many of its pages are damaged.
 MANY = 150_000
 DAMAGED_PAGES = 50
+STRANGE = (b"\xff", b"Nov 21 10:00:00 host postfix/smtpd[123]: connect from unknown[192.0.2.1]\n")
 
 
 @pytest.fixture
@@ -266,17 +267,15 @@ def retry(client: PolicyClient, keys: list[bytes]) -> list[str]:
     return replies
 
 
-@pytest.mark.parametrize(
-    "octets", [b"\xff", b"Nov 21 10:00:00 host postfix/smtpd[123]: connect from unknown[192.0.2.1]\n"]
-)
-def test_overwritten_pages_cost_what_was_in_them_and_no_more(octets: bytes, start: StartServer, tmp_path: Path) -> None:
+def test_overwritten_pages_cost_what_was_in_them_and_no_more(start: StartServer, tmp_path: Path) -> None:
+    """Pages of zeros are left out: Berkeley DB 5.3 never comes back from reading one."""
     rng = random.Random(1)
     dbdir = tmp_path / "db"
     keys = large_database(dbdir)
     server = start_at_journal(start, tmp_path, dbdir, "--auto-whitelist-clients=0")
     pages = (dbdir / TRIPLETS).stat().st_size // PAGE_BYTES
     for page in rng.sample(range(20, pages), DAMAGED_PAGES):
-        garble(dbdir / TRIPLETS, page * PAGE_BYTES, (octets * PAGE_BYTES)[:PAGE_BYTES])
+        garble(dbdir / TRIPLETS, page * PAGE_BYTES, (rng.choice(STRANGE) * PAGE_BYTES)[:PAGE_BYTES])
     with PolicyClient(server.port) as client:
         assert set(retry(client, rng.sample(keys, 20_000))) == {"DUNNO"}
         assert f"<2>{FAILED}" in server.log()

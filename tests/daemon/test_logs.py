@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -24,7 +24,7 @@ from postgrey_py.errors import UsageError
 from postgrey_py.greylist.policy import Level, LogLine, complaint
 from postgrey_py.greylist.settings import Settings
 
-quickly = hypothesis_settings(deadline=None, database=None)
+untimed = hypothesis_settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 
 # How long a test waits for what must come.
 PATIENCE = 30.0
@@ -470,7 +470,7 @@ def test_the_library_gets_what_it_can_take(monkeypatch: pytest.MonkeyPatch) -> N
 # Whatever comes.
 
 
-@quickly
+@untimed
 @given(st.lists(st.binary(max_size=20).map(lambda octets: octets.decode("latin-1")) | st.text(max_size=5), max_size=4))
 def test_sinks_take_any_text_as_one_line(texts: list[str]) -> None:
     reader, writer = os.pipe()
@@ -484,7 +484,7 @@ def test_sinks_take_any_text_as_one_line(texts: list[str]) -> None:
     assert re.fullmatch(rb"[ -~\n]*", written)
 
 
-@quickly
+@untimed
 @given(st.lists(st.binary(max_size=20).map(lambda octets: octets.decode("latin-1")) | st.text(max_size=5), max_size=4))
 def test_syslog_takes_any_text_as_one_message(texts: list[str]) -> None:
     # No fixture: each example needs a socket of its own.

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -23,7 +23,7 @@ from postgrey_py.errors import UsageError
 from postgrey_py.greylist.settings import PATHS, SECONDS_PER_DAY, SECONDS_PER_HOUR, Settings
 from tests.support.servers import PERL_POSTGREY, POSTGREY
 
-quickly = hypothesis_settings(deadline=None, database=None)
+untimed = hypothesis_settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 
 LISTENER = "--inet=10023"
 
@@ -448,7 +448,7 @@ arguments = st.lists(
 )
 
 
-@quickly
+@untimed
 @given(arguments)
 def test_any_arguments_are_settings_or_an_error_of_one_line(arguments: list[str]) -> None:
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from postgrey_py.daemon.protocol import (
@@ -17,7 +17,7 @@ from postgrey_py.daemon.protocol import (
     RequestTooLongError,
 )
 
-quickly = settings(deadline=None, database=None)
+untimed = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 
 MORE = b"more=of it\n\n"
 
@@ -179,7 +179,9 @@ def test_any_number_of_requests_may_come_over_one_connection() -> None:
 
 def read_line_by_line(octets: bytes) -> list[RawRequest]:
     """The rules of 1.37, one after the other."""
-    requests, attributes, garbage = [], {}, []
+    requests: list[RawRequest] = []
+    attributes: dict[str, str] = {}
+    garbage: list[str] = []
     for line in octets.split(b"\n")[:-1]:
         line = line[:-1] if line.endswith(b"\r") else line
         if not line:
@@ -198,7 +200,7 @@ lines = st.sampled_from(
 ends = st.sampled_from([b"\n", b"\n", b"\r\n", b"\n\n", b""])
 
 
-@quickly
+@untimed
 @given(st.lists(st.tuples(lines, ends), max_size=8).map(lambda parts: b"".join(b"".join(part) for part in parts)))
 @example(b"a=1\n\r\r\n\n")
 @example(b"\r\n\na=1\n\n\r\n")
@@ -206,7 +208,7 @@ def test_any_input_gives_the_same_requests_however_it_comes(octets: bytes) -> No
     assert read(octets) == read_line_by_line(octets)
 
 
-@quickly
+@untimed
 @given(
     st.lists(st.sampled_from([b"a=1\n\n", b"sender=2\n\n", b"b=2\r\n\r\n", b"\n", b"x\n\n", b"a=1\nb"]), max_size=6),
     st.data(),

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postgrey_py.daemon.protocol import LEARNING_INTERVAL, USED_ATTRIBUTES, RawRequest, RequestReader, RequestShape
@@ -24,6 +24,7 @@ def used(requests: list[RawRequest]) -> list[tuple[dict[str, str], list[str]]]:
     return [({n: v for n, v in r.attributes.items() if n in USED_ATTRIBUTES}, r.garbage) for r in requests]
 
 
+@settings(deadline=None)
 @given(st.lists(REQUESTS, max_size=4), REQUESTS)
 def test_a_learned_shape_changes_nothing(earlier: list[bytes], octets: bytes) -> None:
     shape = RequestShape()
@@ -32,6 +33,7 @@ def test_a_learned_shape_changes_nothing(earlier: list[bytes], octets: bytes) ->
     assert used(RequestReader(shape).feed(octets)) == used(RequestReader().feed(octets))
 
 
+@settings(deadline=None)
 @given(st.lists(LINES, max_size=6), st.data())
 def test_the_shape_of_a_request_reads_others_of_its_kind(lines: list[str], data: st.DataObject) -> None:
     shape, octets = RequestShape(), "".join(f"{line}\n" for line in lines).encode("latin-1") + b"\n"

@@ -6,7 +6,7 @@ import ipaddress
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from postgrey_py.greylist.keys import (
@@ -22,7 +22,7 @@ from postgrey_py.greylist.keys import (
 )
 from postgrey_py.greylist.settings import Settings
 
-quickly = settings(deadline=None, database=None)
+untimed = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 
 latin1 = st.binary(max_size=40).map(lambda octets: octets.decode("latin-1"))
 ipv4_values = st.integers(0, 2**32 - 1)
@@ -101,7 +101,7 @@ def test_what_is_no_address_is_none(text: str) -> None:
     assert parse_address(text) is None
 
 
-@quickly
+@untimed
 @given(latin1 | st.text("0123456789abcdefF:.%/x ", max_size=20))
 def test_any_text_is_an_address_or_none(text: str) -> None:
     try:
@@ -132,7 +132,7 @@ def test_addresses_are_written_as_137_writes_them(text: str, written: str) -> No
     assert address(text).text() == written
 
 
-@quickly
+@untimed
 @given(addresses)
 def test_what_is_written_reads_the_same(some: Address) -> None:
     written = format_address(some.value, some.bits)
@@ -163,7 +163,7 @@ def test_networks(text: str, length: int, network: str) -> None:
     assert address(text).network(length) == network
 
 
-@quickly
+@untimed
 @given(addresses, st.data())
 def test_networks_are_those_of_the_standard_library(some: Address, data: st.DataObject) -> None:
     length = data.draw(st.integers(0, some.bits))
@@ -260,7 +260,7 @@ def rewrite_slowly(sender: str) -> str:
     return (user + b"@" + domain).decode("latin-1")
 
 
-@quickly
+@untimed
 @given(st.text("abZ019=+@_-.#\xe9\xb2", max_size=30) | st.text("a1=@", max_size=30).map("prvs=0123456789=".__add__))
 def test_senders_are_rewritten_by_the_rules(sender: str) -> None:
     assert rewrite_sender(sender) == rewrite_slowly(sender)
@@ -327,7 +327,7 @@ def test_client_keys(client: str, options: dict[str, int], key: bytes) -> None:
     assert client_key(address(client), Settings(**options)) == key  # type: ignore[arg-type]
 
 
-@quickly
+@untimed
 @given(addresses, latin1, latin1, st.booleans())
 def test_triplet_keys_are_the_bytes_that_came_with_ascii_letters_made_small(
     some: Address, sender: str, recipient: str, by_host: bool
@@ -340,7 +340,7 @@ def test_triplet_keys_are_the_bytes_that_came_with_ascii_letters_made_small(
     assert key[: -len(small)] == client_network(some, Settings(lookup_by_host=by_host)).lower().encode("ascii")
 
 
-@quickly
+@untimed
 @given(addresses, latin1, latin1)
 def test_privacy_hashes_the_key_that_would_be(some: Address, sender: str, recipient: str) -> None:
     plain, private = Settings(), Settings(privacy=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -24,7 +24,7 @@ from postgrey_py.greylist.request import make_request
 from postgrey_py.greylist.settings import SECONDS_PER_DAY, SECONDS_PER_HOUR, Settings
 from postgrey_py.greylist.whitelist import ClientWhitelist, Line, RecipientWhitelist
 
-quickly = hypothesis_settings(deadline=None, database=None)
+untimed = hypothesis_settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 
 NOW = 1_700_000_000
 HOUR, DAY = SECONDS_PER_HOUR, SECONDS_PER_DAY
@@ -58,7 +58,7 @@ class World:
     triplets: dict[bytes, bytes] = field(default_factory=dict)
     clients: dict[bytes, bytes] = field(default_factory=dict)
 
-    def ask(self, now: int = NOW, **attributes: str | None) -> Decision:
+    def ask(self, now: int = NOW, /, **attributes: str | None) -> Decision:
         """What is decided about a request with these attributes; None leaves one out."""
         fields = {
             "client_address": "192.0.2.7",
@@ -69,7 +69,7 @@ class World:
         }
         return self.policy.decide(make_request({name: text for name, text in fields.items() if text is not None}), now)
 
-    def reply(self, now: int = NOW, **attributes: str | None) -> str:
+    def reply(self, now: int = NOW, /, **attributes: str | None) -> str:
         return self.ask(now, **attributes).reply
 
     def records(self) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
@@ -796,7 +796,7 @@ attributes = st.fixed_dictionaries(
 )
 
 
-@quickly
+@untimed
 @given(
     st.lists(attributes, max_size=4),
     st.builds(record, numbers, numbers) | st.binary(max_size=8),

@@ -2,13 +2,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from postgrey_py.greylist.records import format_record, is_old_client, is_old_triplet, parse_record
 from postgrey_py.greylist.settings import SECONDS_PER_DAY, Settings
 
-quickly = settings(deadline=None, database=None)
+untimed = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 
 NOW = 1_700_000_000
 DAY = SECONDS_PER_DAY
@@ -46,7 +46,7 @@ def test_records_are_parsed(value: bytes, numbers: tuple[int, int | None]) -> No
     assert parse_record(value) == numbers
 
 
-@quickly
+@untimed
 @given(st.integers(0, 10**12), st.integers(0, 10**12))
 def test_what_is_stored_reads_the_same(first: int, second: int) -> None:
     value = format_record(first, second)
@@ -54,7 +54,7 @@ def test_what_is_stored_reads_the_same(first: int, second: int) -> None:
     assert parse_record(value) == parse_record(value + b",mail.example.com") == (first, second)
 
 
-@quickly
+@untimed
 @given(st.binary(max_size=30) | st.lists(st.binary(max_size=5), max_size=4).map(b",".join))
 # Python refuses to read or to write numbers of more than 4300 digits.
 @example(b"9" * 4300)

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from postgrey_py.greylist.request import (
@@ -14,7 +14,7 @@ from postgrey_py.greylist.request import (
     make_request,
 )
 
-quickly = settings(deadline=None, database=None)
+untimed = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 
 # Latin-1 text as the protocol hands it on: any byte but those that end a line.
 values = st.binary(max_size=20).map(lambda octets: octets.decode("latin-1").replace("\n", "").replace("\r", ""))
@@ -60,7 +60,7 @@ def test_a_missing_attribute_is_named(name: str) -> None:
         make_request(make_attributes(**{name: None}))
 
 
-@quickly
+@untimed
 @given(st.sets(st.sampled_from(NEEDED), min_size=1))
 def test_of_several_missing_ones_the_first_is_named(missing: set[str]) -> None:
     order = ["client_address", "client_name", "recipient", "sender"]
@@ -112,7 +112,7 @@ def test_no_test_time_is_no_bad_one() -> None:
     assert bad_test_time(make_attributes()) is None
 
 
-@quickly
+@untimed
 @given(st.dictionaries(st.sampled_from([*NEEDED, "instance", "policy_test_time", "etrn_domain", "x", ""]), values))
 def test_any_attributes_make_a_request_or_name_what_is_missing(attributes: dict[str, str]) -> None:
     missing = [name for name in NEEDED if name not in attributes]

@@ -6,13 +6,13 @@ import re
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from postgrey_py.greylist.keys import IPV4_BITS, IPV6_BITS, Address, parse_address
 from postgrey_py.greylist.whitelist import REMEMBERED_ANSWERS, ClientWhitelist, Line, RecipientWhitelist
 
-quickly = settings(deadline=None, database=None)
+untimed = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 
 # On no list here.
 ELSEWHERE = "203.0.113.99"
@@ -97,7 +97,7 @@ def as_octets(pattern: str) -> re.Pattern[bytes]:
     return re.compile(pattern.encode("latin-1"), re.IGNORECASE)
 
 
-@quickly
+@untimed
 @given(st.lists(labels, max_size=4), st.lists(labels, max_size=4).map(".".join))
 def test_domains_are_found_as_by_patterns(entries: list[str], name: str) -> None:
     whitelist = make_clients(*entries)
@@ -165,7 +165,7 @@ networks = st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 32)).map(
 )
 
 
-@quickly
+@untimed
 @given(st.lists(networks, min_size=1, max_size=5), st.data())
 def test_networks_contain_what_the_standard_library_says(
     entries: list[ipaddress.IPv4Interface | ipaddress.IPv6Interface], data: st.DataObject
@@ -231,7 +231,7 @@ PATTERNS = [
 ]
 
 
-@quickly
+@untimed
 @given(
     st.lists(st.sampled_from(PATTERNS) | st.text("()[]{}|\\ab12,?*+^$:-", min_size=1, max_size=6), max_size=6),
     st.text("abxABX|1", max_size=6),
@@ -303,11 +303,11 @@ def test_only_ascii_white_space_separates(octet: str) -> None:
         ("192.0.2.0 /24", "doesn't look like a hostname"),
         ("a\x0bb", "doesn't look like a hostname"),
         # unlike 1.37, which says nothing.
-        ("192.0.2.256", "192.0.2.256/32 is not a valid address or network"),
+        ("192.0.2.256", "192.0.2.256 is not a valid address or network"),
         ("192.0.2.0/33", "192.0.2.0/33 is not a valid address or network"),
-        ("192.0.2.017", "192.0.2.017/32 is not a valid address or network"),
-        ("10.20.300", "10.20.300.0/24 is not a valid address or network"),
-        ("10.300", "10.300.0.0/16 is not a valid address or network"),
+        ("192.0.2.017", "192.0.2.017 is not a valid address or network"),
+        ("10.20.300", "10.20.300 is not a valid address or network"),
+        ("10.300", "10.300 is not a valid address or network"),
         ("2001:db8::g", "2001:db8::g is not a valid address or network"),
         ("2001:db8::/129", "2001:db8::/129 is not a valid address or network"),
         ("2001:db8::/", "2001:db8::/ is not a valid address or network"),
@@ -372,7 +372,7 @@ tricky_lines = st.text("01 ./:#fx()[]{}*+?\\|^$@-\xb2%", max_size=20)
 names = st.binary(max_size=20).map(lambda octets: octets.decode("latin-1"))
 
 
-@quickly
+@untimed
 @given(st.lists(latin1_lines | tricky_lines | tricky_lines.map(lambda text: f"/{text}/"), max_size=5), names)
 def test_any_lines_make_a_whitelist(entries: list[str], name: str) -> None:
     clients, recipients = ClientWhitelist(make_lines(entries)), RecipientWhitelist(make_lines(entries))
@@ -459,7 +459,7 @@ def recipient_pattern(entry: str) -> re.Pattern[bytes]:
     return as_octets(rf"^{re.escape(user)}(?:\+[^@]+)?@{re.escape(domain)}\Z")
 
 
-@quickly
+@untimed
 @given(st.lists(st.text("aB.+@\xe9", min_size=1, max_size=5), max_size=4), st.text("aB.+@\xc9", max_size=8))
 def test_recipients_are_found_as_by_patterns(entries: list[str], recipient: str) -> None:
     whitelist = make_recipients(*entries)
