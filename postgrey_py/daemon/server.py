@@ -22,6 +22,7 @@ from postgrey_py.daemon.turn import Turn
 from postgrey_py.daemon.upkeep import Upkeep
 from postgrey_py.daemon.whitelists import WhitelistFiles
 from postgrey_py.database.store import Store
+from postgrey_py.errors import StartupError
 from postgrey_py.greylist.policy import Level, Policy
 from postgrey_py.greylist.settings import Settings
 
@@ -150,7 +151,7 @@ class Server:
         self._most_connections = max(1, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED_DESCRIPTORS)
 
     async def run(self, ready: Callable[[], None]) -> None:
-        """Serve until TERM or INT; `ready` is called as soon as requests are answered."""
+        """Serve until TERM or INT; `ready` is called as soon as requests are answered. Raises StartupError."""
         self._loop.set_exception_handler(self._log_exception)
         for number, react in (
             (signal.SIGTERM, self._stop_wanted.set),
@@ -160,7 +161,11 @@ class Server:
         ):
             self._loop.add_signal_handler(number, react)
         for listener in self._listeners:
-            listener.listen(self.settings.listen_queue_size or LISTEN_QUEUE_SIZE)
+            try:
+                listener.listen(self.settings.listen_queue_size or LISTEN_QUEUE_SIZE)
+            except OSError as error:
+                # Another server was bound to the same port at the same moment, and was quicker.
+                raise StartupError(f"can't listen on {describe_listener(listener)}: {error.strerror}") from error
             listener.setblocking(False)
             self.log.line(Level.NOTICE, f"listening on {describe_listener(listener)}")
         self._listen()
