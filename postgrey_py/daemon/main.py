@@ -60,8 +60,8 @@ def _run(command_line: CommandLine, arguments: list[str], passed: list[PassedSoc
     settings = command_line.settings
     readiness = Readiness()
     log = open_log(settings)
-    with ExitStack() as cleanup:
-        try:
+    try:
+        with ExitStack() as cleanup:
             account = find_account(settings)
             prepare_process(arguments)
             log.line(Level.NOTICE, f"postgrey {__version__} starting")
@@ -77,15 +77,18 @@ def _run(command_line: CommandLine, arguments: list[str], passed: list[PassedSoc
                     cleanup.callback(Pidfile(settings.pidfile, account).remove)
             drop_privileges(account)
             environment = Environment(settings.dbdir, settings.auto_whitelist_clients > 0, log.complain)
-        except PostgreyError as error:
-            if settings.daemonize:
-                log.line(Level.CRITICAL, f"FATAL: {error}")
-            readiness.failed(str(error))
-            raise
-        cleanup.callback(environment.close)
-        store = Store(environment)
-        policy = Policy(settings, store.triplets, store.clients, whitelists.clients, whitelists.recipients, __version__)
-        serve(settings, policy, store, whitelists, log, listeners, readiness.ready)
+            cleanup.callback(environment.close)
+            store = Store(environment)
+            policy = Policy(
+                settings, store.triplets, store.clients, whitelists.clients, whitelists.recipients, __version__
+            )
+            serve(settings, policy, store, whitelists, log, listeners, readiness.ready)
+    except PostgreyError as error:
+        # Only now, when everything is put away: whoever hears of it may start another at once.
+        if settings.daemonize:
+            log.line(Level.CRITICAL, f"FATAL: {error}")
+        readiness.failed(str(error))
+        raise
     log.line(Level.NOTICE, "stopped")
 
 
