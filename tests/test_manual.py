@@ -27,6 +27,7 @@ from postgrey_py.greylist.settings import (
     Paths,
     Settings,
 )
+from postgrey_py.tools import clients_dump, policy_test, report, search
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -39,7 +40,13 @@ class Page(NamedTuple):
 
 
 SERVER = Page(ROOT / "man" / "postgrey.8", make_parser)
-PAGES = [SERVER]
+PAGES = [
+    SERVER,
+    Page(ROOT / "man" / "postgreyreport.1", report.make_parser),
+    Page(ROOT / "man" / "policy-test.8", policy_test.make_parser),
+    Page(ROOT / "man" / "postgrey-search.1", search.make_parser),
+    Page(ROOT / "man" / "postgrey_clients_dump.8", clients_dump.make_parser),
+]
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path.name)
 

@@ -29,10 +29,14 @@ from postgrey_py.errors import PostgreyError, UsageError
 _STOPPING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
-class _Stopped(BaseException):
-    """A signal told the tool to stop; it unwinds first, so that nothing is left behind."""
+class _Stopped(SystemExit):
+    """A signal told the tool to stop; it unwinds first, so that nothing is left behind.
+
+    asyncio hands SystemExit on from wherever it comes, and nothing else but KeyboardInterrupt.
+    """
 
     def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
         self.number = signal.Signals(number)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import resource
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -40,6 +41,9 @@ TRY_SECONDS = 4.0
 BUSY_SECONDS = 0.25
 
 DNS_PORT = 53
+RESOLV_CONF = "/etc/resolv.conf"
+
+_ADDRESS_AND_PORT = re.compile(r"(?:\[([^\]]+)\]|([^:]+))(?::([0-9]{1,6}))?")
 
 # The data of the answer, as text: names without the last dot, addresses, texts. () is no such data; None is no answer.
 Answer: TypeAlias = tuple[str, ...] | None
@@ -57,14 +61,14 @@ class Nameserver(NamedTuple):
     """Where a name server listens."""
 
     address: str
-    port: int = DNS_PORT
+    port: int
 
 
 class Resolver:
     """Asks name servers, those of /etc/resolv.conf unless others are given, and remembers what they said.
 
-    `timeout` is how many seconds one look-up may take, with all tries. When nothing at all answers the first
-    CONCURRENCY look-ups, the rest is left alone, and `is_given_up` tells so.
+    `timeout` is how many seconds one look-up may take, with all tries. When one has taken that long and no other was
+    answered meanwhile, the rest is left alone, and `is_given_up` tells so.
     """
 
     def __init__(self, nameservers: Sequence[Nameserver] = (), timeout: float = TIMEOUT_SECONDS) -> None:
@@ -104,9 +108,8 @@ class Resolver:
             nonlocal done
             for question in waiting:
                 self._answers[question] = None if self.is_given_up else await self._ask(question)
+                self.is_given_up = not self._is_answered
                 done += 1
-                if not self._is_answered and done >= min(self._concurrency, len(questions)):
-                    self.is_given_up = True
                 on_progress(done, len(questions))
 
         await asyncio.gather(*(work() for _ in range(min(self._concurrency, len(questions)))))
@@ -151,19 +154,15 @@ def reverse_name(address: str) -> str:
 
 def nameserver(text: str) -> Nameserver:
     """The name server written as ADDRESS[:PORT], IPv6 with a port as [ADDRESS]:PORT; for argparse."""
-    address, port = text, ""
-    if text.startswith("["):
-        address, _, port = text[1:].partition("]")
-    elif text.count(":") == 1:
-        address, _, port = text.partition(":")
-    port = port.removeprefix(":")
+    match = _ADDRESS_AND_PORT.fullmatch(text)
+    address, port = (match[1] or match[2], int(match[3] or DNS_PORT)) if match else (text, DNS_PORT)
     try:
         dns.reversename.from_address(address)
-        if not 0 < int(port or DNS_PORT) < 65536:
-            raise ValueError
-    except (dns.exception.DNSException, ValueError) as error:
+    except dns.exception.DNSException as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not the address of a name server (ADDRESS[:PORT])") from error
-    return Nameserver(address, int(port or DNS_PORT))
+    if not 0 < port < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r} is not the address of a name server: there is no such port")
+    return Nameserver(address, port)
 
 
 def _data_of(response: dns.message.Message, question: Question) -> tuple[str, ...]:
@@ -183,12 +182,10 @@ def _text_of(data: dns.rdata.Rdata) -> str:
 
 def _system_nameservers() -> list[Nameserver]:
     try:
-        configured = dns.resolver.Resolver().nameservers
+        configured = dns.resolver.Resolver(RESOLV_CONF).nameservers
     except (dns.exception.DNSException, OSError) as error:
-        raise PostgreyError(
-            "no name server to look names up: /etc/resolv.conf has none; use --nameserver or --no-resolve"
-        ) from error
-    return [Nameserver(str(address)) for address in configured]
+        raise PostgreyError(f"no name server to ask: {RESOLV_CONF} has none; name one with --nameserver") from error
+    return [Nameserver(str(address), DNS_PORT) for address in configured]
 
 
 def _affordable_concurrency() -> int:

@@ -9,7 +9,10 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from socket import AF_INET, AF_INET6, inet_ntop
 from typing import TypeAlias
+
+from postgrey_py.greylist.keys import IPV4_BITS, Address
 
 Value: TypeAlias = str | int | float | bool | None
 
@@ -20,7 +23,14 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 def printable(octets: bytes) -> str:
     """Bytes that came from the network, as text that is safe to print: control characters and bytes that are not UTF-8
     as `\\x1b`."""
-    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", octets.decode("utf-8", "backslashreplace"))
+    text = octets.decode("utf-8", "backslashreplace")
+    return text if text.isprintable() else _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+
+
+def address_text(address: Address) -> str:
+    """The address as mail logs have it: IPv6 in small letters, as short as possible."""
+    family = AF_INET if address.bits == IPV4_BITS else AF_INET6
+    return inet_ntop(family, address.value.to_bytes(address.bits // 8, "big"))
 
 
 def iso_time(seconds: int) -> str:

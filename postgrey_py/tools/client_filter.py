@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which clients a report is about: --skip_clients, --match_clients and --skip_pool of `postgreyreport`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from postgrey_py.errors import PostgreyError
+from postgrey_py.greylist.keys import IPV4_BITS, Address
+from postgrey_py.greylist.whitelist import ClientWhitelist, Line
+
+
+class ClientFilter:
+    """Files with entries as in the server's client whitelist. Raises PostgreyError where one can't be read.
+
+    `warnings` has a text for each line that could not be used.
+    """
+
+    def __init__(self, skipped: Sequence[str], matched: Sequence[str], skips_pools: bool) -> None:
+        self._skipped = ClientWhitelist(_read_lines(skipped)) if skipped else None
+        self._matched = ClientWhitelist(_read_lines(matched)) if matched else None
+        self._skips_pools = skips_pools
+        self.has_entries = bool(skipped or matched or skips_pools)
+        lists = [listed for listed in (self._skipped, self._matched) if listed is not None]
+        self.warnings = [warning for listed in lists for warning in listed.warnings]
+
+    def is_wanted(self, name: str, address: Address) -> bool:
+        """Whether the report is about this client."""
+        if self._matched is not None and not self._matched.matches(name, address):
+            return False
+        if self._skipped is not None and self._skipped.matches(name, address):
+            return False
+        return not (self._skips_pools and is_in_pool(name, address))
+
+
+def is_in_pool(name: str, address: Address) -> bool:
+    """Whether the name looks like one of many that a provider makes of addresses: it has their last two numbers."""
+    if address.bits == IPV4_BITS:
+        return all(number in name for number in address.text().split(".")[-2:])
+    # In names an IPv6 address has its leading zeros, because hardly any would be unique without.
+    return all(group.zfill(4) in name for group in address.text().lower().split(":")[-2:])
+
+
+def _read_lines(paths: Sequence[str]) -> list[Line]:
+    lines: list[Line] = []
+    for path in paths:
+        try:
+            with open(path, "rb") as file:
+                text = file.read().decode("latin-1")
+        except OSError as error:
+            raise PostgreyError(f"can't open {path}: {error.strerror}") from error
+        lines += (Line(path, number, entry) for number, entry in enumerate(text.split("\n"), start=1))
+    return lines

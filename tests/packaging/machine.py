@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Debian machines to install packages on: systemd as first process, no network, changes in memory only.
+
+The root they share, and the package of this tree, are made once by build-aux/debian-root and build-aux/debian-package;
+that takes a network, the machines do not.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from types import TracebackType
+
+from tests.packaging.namespaces import Namespace, wait_until
+from tests.support.servers import ROOT
+
+# Where roots are kept, a directory that git ignores.
+ROOTS = ROOT / "build" / "debian"
+
+# systemd keeps its services in control groups: one for all of this machine, below which nobody else has any.
+CONTROL_GROUPS = next(
+    Path(line.split()[1]) for line in Path("/proc/mounts").read_text().splitlines() if line.split()[2] == "cgroup2"
+)
+
+SETUP = """
+root=$1/root
+mkdir -p "$1"
+mount --make-rprivate /
+mount -t tmpfs tmpfs "$1"
+mkdir "$1/upper" "$1/work" "$root"
+mount -t overlay -o "lowerdir=$2,upperdir=$1/upper,workdir=$1/work" overlay "$root"
+ip link set lo up
+hostname greylist
+mount -t proc proc "$root/proc"
+mount -t sysfs -o ro sysfs "$root/sys"
+mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
+mount -t tmpfs -o mode=755 tmpfs "$root/run"
+mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
+mount -t tmpfs -o mode=755 tmpfs "$root/dev"
+for device in full null random tty urandom zero; do
+    touch "$root/dev/$device"
+    mount --bind "/dev/$device" "$root/dev/$device"
+done
+mkdir "$root/dev/pts" "$root/dev/shm" "$root/.old"
+mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
+ln -s pts/ptmx "$root/dev/ptmx"
+mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
+cd "$root"
+pivot_root . .old
+umount -l /.old
+rmdir /.old
+exec env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin /sbin/init
+"""
+
+
+class Machine(Namespace):
+    """A Debian machine of its own while it is open, with the packages in its apt archive at hand."""
+
+    def __init__(self, suite: str, directory: Path) -> None:
+        self.suite = suite
+        self._group = CONTROL_GROUPS / f"postgrey-py-{os.getpid()}"
+        subprocess.run(
+            [ROOT / "build-aux" / "debian-root", suite, "system", ROOTS / f"{suite}-system"],
+            check=True,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+        )
+        # The first process joins a control group, which then is the root of all those that systemd sees.
+        join = f'mkdir -p {self._group}; echo $$ >{self._group}/cgroup.procs; exec unshare --cgroup bash -euc "$@"'
+        arguments = [SETUP, "setup", str(directory / "machine"), str(ROOTS / f"{suite}-system")]
+        super().__init__(join, arguments, directory / "machine.log")
+
+    def __enter__(self) -> Machine:
+        super().__enter__()
+        try:
+            wait_until(lambda: self._state() == "running")
+        except AssertionError:
+            state = self._state()
+            self.__exit__(None, None, None)
+            raise AssertionError(f"the machine is {state}:\n{self.log.read_text()}") from None
+        return self
+
+    def _state(self) -> str:
+        return self.run("systemctl", "is-system-running", "--wait", status=None).stdout.strip()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        for directory, _, _ in os.walk(self._group, topdown=False):
+            os.rmdir(directory)
+
+    def apt(self, *arguments: str) -> str:
+        """Run apt-get as an administrator's script does: no terminal, no questions, no option about conffiles."""
+        env = {"DEBIAN_FRONTEND": "noninteractive"}
+        return self.run("apt-get", "--yes", "--quiet", *arguments, env=env).stdout
+
+    def bring(self, file: Path) -> str:
+        """Copy a file into the machine's /srv; returns its path there."""
+        path = f"/srv/{file.name}"
+        with file.open("rb") as source:
+            subprocess.run(
+                ["nsenter", f"--target={self.pid}", "--all", "--root", "--wd", "sh", "-c", 'cat >"$0"', path],
+                stdin=source,
+                check=True,
+            )
+        return path
+
+
+def build_package(suite: str) -> Path:
+    """The Debian package of this tree, built and tested in a root of this suite."""
+    result = subprocess.run(
+        [ROOT / "build-aux" / "debian-package", suite, ROOTS / f"{suite}-build", ROOTS / f"{suite}-package"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout
+    (package,) = (ROOTS / f"{suite}-package").glob("postgrey-py_*_all.deb")
+    return package

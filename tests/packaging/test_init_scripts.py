@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The init.d scripts, run for real as root: the daemon becomes the user postgrey, and is seen, stopped and reloaded."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.packaging.namespaces import PrivateSystem, wait_until
+from tests.support.policy import make_request
+from tests.support.servers import ROOT
+
+PORT = 10023
+TEXT = "Come back later, please; it's %s seconds"
+
+# Where the unchanged tree has its whitelist.
+OWN_CLIENTS = "/etc/postfix/postgrey_whitelist_clients.local"
+
+
+@dataclass
+class Script:
+    """One of the scripts, installed in a system of its own."""
+
+    system: PrivateSystem
+    path: str
+    options_file: str
+    options_variable: str
+    pidfile: str = "/run/postgrey.pid"
+
+    def configure(self, options: str, text: str = "") -> None:
+        lines = f"{self.options_variable}={shlex.quote(options)}\nPOSTGREY_TEXT={shlex.quote(text)}\n"
+        self.system.write(self.options_file, lines)
+
+    def run(self, action: str, status: int = 0) -> str:
+        return self.system.run("sh", self.path, action, status=status).stdout
+
+    def pid(self) -> int:
+        return int(self.system.shell(f"cat {self.pidfile}"))
+
+    def is_alive(self, pid: int) -> bool:
+        return self.system.run("test", "-d", f"/proc/{pid}", status=None).returncode == 0
+
+    def ask(self, **attributes: str) -> str:
+        return self.system.ask(PORT, make_request(**attributes))[0]
+
+
+SCRIPTS = {
+    "debian": ("scripts/init.d/postgrey", "/etc/default/postgrey", "POSTGREY_OPTS"),
+    "redhat": ("scripts/init.d/postgrey.redhat", "/etc/sysconfig/postgrey", "OPTIONS"),
+}
+
+
+@pytest.fixture(params=SCRIPTS)
+def script(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Script]:
+    source, options_file, variable = SCRIPTS[request.param]
+    with PrivateSystem(tmp_path) as system:
+        installed = "/etc/init.d/postgrey"
+        system.write(installed, (ROOT / source).read_text(), mode=0o755)
+        # The program of this tree, as a package installs it.
+        program = shlex.join([sys.executable, str(ROOT / "scripts" / "postgrey")])
+        wrapper = f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(ROOT))} exec {program} "$@"\n'
+        system.write("/usr/sbin/postgrey", wrapper, mode=0o755)
+        system.shell(
+            "sed -i /^postgrey:/d /etc/passwd /etc/group\n"
+            "echo postgrey:x:64901: >>/etc/group\n"
+            "echo postgrey:x:64901:64901::/var/lib/postgrey:/usr/sbin/nologin >>/etc/passwd\n"
+            "rm -rf /var/lib/postgrey; install -d -o postgrey -g postgrey /var/lib/postgrey\n"
+            "mkdir -p /etc/postfix /run/lock/subsys; touch /etc/postfix/postgrey_whitelist_{clients,recipients}"
+        )
+        installed_script = Script(system, installed, options_file, variable)
+        installed_script.configure(f"--inet=127.0.0.1:{PORT} --dbdir=/var/lib/postgrey --delay=60", TEXT)
+        yield installed_script
+
+
+def test_start_obeys_the_options_file(script: Script) -> None:
+    script.run("start")
+    assert script.ask() == f"DEFER_IF_PERMIT 4.2.0 {TEXT.replace('%s', '60')}"
+    name = script.system.shell(f"ps -o user=,comm= -p {script.pid()}")
+    assert name.split() == ["postgrey", "postgrey"]
+
+
+def test_start_takes_the_defaults_without_an_options_file(script: Script) -> None:
+    script.system.shell(f"rm {script.options_file}; install -d -o postgrey /var/spool/postfix/postgrey")
+    script.run("start")
+    assert script.run("status")
+
+
+def test_status_and_a_second_start_see_the_running_daemon(script: Script) -> None:
+    assert script.run("status", status=3)
+    script.run("start")
+    pid = script.pid()
+    assert "running" in script.run("status")
+    script.run("start")
+    assert script.pid() == pid
+    assert script.system.shell("pgrep -xc postgrey") == "1\n"
+
+
+def test_stop_comes_back_when_the_daemon_is_gone(script: Script) -> None:
+    script.run("start")
+    script.ask()
+    pid = script.pid()
+    script.run("stop")
+    assert not script.is_alive(pid)
+    assert script.system.run("test", "-e", script.pidfile, status=None).returncode == 1
+    script.run("status", status=3)
+    script.run("stop")
+
+
+def test_restart_brings_a_new_daemon(script: Script) -> None:
+    script.run("start")
+    pid = script.pid()
+    script.run("restart")
+    assert script.pid() != pid
+    assert not script.is_alive(pid)
+    assert script.ask()
+    script.run("stop")
+    script.run("restart")
+    assert script.ask()
+
+
+def test_try_restart_leaves_a_stopped_daemon_alone(script: Script) -> None:
+    script.run("try-restart")
+    script.run("status", status=3)
+    script.run("start")
+    pid = script.pid()
+    script.run("try-restart")
+    assert script.pid() != pid
+
+
+def test_status_knows_a_daemon_that_died(script: Script) -> None:
+    script.run("start")
+    script.system.shell(f"kill -KILL {script.pid()}; while [ -d /proc/{script.pid()} ]; do sleep 0.02; done")
+    script.run("status", status=1)
+    script.run("start")
+    script.run("status")
+
+
+@pytest.mark.parametrize("action", ["reload", "force-reload"])
+def test_reload_reads_the_whitelists_anew(script: Script, action: str) -> None:
+    script.run(action, status=7)
+    script.run("start")
+    pid = script.pid()
+    assert script.ask(client_name="mail.friend.example").startswith("DEFER")
+    script.system.write(OWN_CLIENTS, "friend.example\n")
+    script.run(action)
+    wait_until(lambda: script.ask(client_name="mail.friend.example") == "DUNNO")
+    assert script.pid() == pid
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (f"--inet=127.0.0.1:{PORT} --delya=60", "--delya=60: no such option"),
+        (f"--inet=127.0.0.1:{PORT} --dbdir=/nonexistent", "dbdir /nonexistent is not usable"),
+        (f"--inet=127.0.0.1:{PORT} --user=nobody-here", "there is no user nobody-here"),
+    ],
+)
+def test_start_fails_visibly_with_the_daemon(script: Script, options: str, said: str) -> None:
+    script.configure(options)
+    result = script.system.run("sh", script.path, "start", status=None)
+    assert result.returncode in (1, 2)
+    assert said in result.stdout
+    script.system.run("timeout", "30", "sh", "-c", "while pgrep -x postgrey; do sleep 0.02; done")
+
+
+def test_a_pidfile_that_names_another_process_fools_nobody(script: Script) -> None:
+    script.system.shell(f"sleep 600 </dev/null >/dev/null 2>&1 & echo $! >{script.pidfile}")
+    pid = script.pid()
+    assert script.system.run("sh", script.path, "status", status=None).returncode in (1, 3)
+    script.run("stop")
+    assert script.is_alive(pid)
+    script.system.shell(f"echo {pid} >{script.pidfile}")
+    script.run("start")
+    assert script.pid() != pid
+    assert script.ask()
+
+
+def test_wrong_words_are_refused(script: Script) -> None:
+    assert "Usage" in script.run("begin", status=2)
+    assert "Usage" in script.system.run("sh", script.path, status=2).stdout
