@@ -13,6 +13,9 @@ from postgrey_py.tools.logtime import LogClock
 
 COLUMNS = ("time", "tries", "check_sender", "client_address", "client_name", "sender", "recipient")
 
+# The empty sender of bounces, and a client whose name is not known, so that no column is empty.
+_NOBODY, _NAMELESS = "<>", "unknown"
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -50,7 +53,7 @@ def format_lines(
             yield _single_line(deferral, check, layout)
         else:
             if previous is None or previous.client_address != deferral.client_address:
-                yield f"{_name(deferral):<77} {deferral.client_address:>15}\n"
+                yield f"{show(deferral.client_name) or _NAMELESS:<77} {deferral.client_address:>15}\n"
             yield _grouped_line(deferral, check, layout)
         previous = deferral
 
@@ -76,29 +79,19 @@ def show(text: str) -> str:
 
 
 def _single_line(deferral: Deferral, check: str, layout: Layout) -> str:
-    sender, recipient = _address(deferral.sender), _address(deferral.recipient)
-    if layout.tab:
-        separator, address = "\t", deferral.client_address
-    else:
-        separator, address, check = " ", f"{deferral.client_address:>15}", f"{check:>5}"
-    line = separator.join((address, _name(deferral), sender, recipient)) + "\n"
-    if layout.check_sender:
-        line = f"{check}{separator}{line}"
-    if layout.show_tries:
-        line = f"{deferral.tries}{separator}{line}"
-    return f"{show(deferral.stamp)}{separator}{line}" if layout.show_time else line
+    address = deferral.client_address
+    if not layout.tab:
+        address, check = f"{address:>15}", f"{check:>5}"
+    fields = [
+        *([deferral.stamp] if layout.show_time else ()),
+        *([str(deferral.tries)] if layout.show_tries else ()),
+        *([check] if layout.check_sender else ()),
+        *(address, deferral.client_name or _NAMELESS, deferral.sender or _NOBODY, deferral.recipient or _NOBODY),
+    ]
+    return ("\t".join(map(show, fields)) if layout.tab else show(" ".join(fields))) + "\n"
 
 
 def _grouped_line(deferral: Deferral, check: str, layout: Layout) -> str:
     first = f"{check:>5} " if layout.check_sender else " " * 6
     second = f" {deferral.tries:>2} " if layout.show_tries else " " * 4
-    return f"{first}{second} {_address(deferral.sender):>40}  {_address(deferral.recipient):>40} \n"
-
-
-def _name(deferral: Deferral) -> str:
-    return show(deferral.client_name) or "unknown"
-
-
-def _address(address: str) -> str:
-    """An address; the empty one of bounces as mail servers write it, so that no column is empty."""
-    return show(address) or "<>"
+    return f"{first}{second} {show(deferral.sender) or _NOBODY:>40}  {show(deferral.recipient) or _NOBODY:>40} \n"

@@ -150,31 +150,32 @@ class EventReader:
 def _lines_of_interest(block: bytes, action: bytes) -> list[tuple[int, int]]:
     """Where lines start and end that may say something about greylisting, and those that are no log lines."""
     # Most lines are nothing of the kind. What is done with every one decides how long a report takes.
-    found = {**_lines_with(b"reject: ", block), **_lines_with(action, block), **_strange_lines(block)}
-    return sorted(found.items())
+    kinds = (_lines_with(b"reject: ", block), _lines_with(action, block), _strange_lines(block))
+    found = [kind for kind in kinds if kind]
+    return found[0] if len(found) == 1 else sorted({place for kind in found for place in kind})
 
 
-def _lines_with(text: bytes, block: bytes) -> dict[int, int]:
-    found = {}
+def _lines_with(text: bytes, block: bytes) -> list[tuple[int, int]]:
+    found = []
     place = block.find(text)
     while place >= 0:
         end = block.find(b"\n", place)
-        found[block.rfind(b"\n", 0, place) + 1] = end
+        found.append((block.rfind(b"\n", 0, place) + 1, end))
         place = block.find(text, end)
     return found
 
 
-def _strange_lines(block: bytes) -> dict[int, int]:
+def _strange_lines(block: bytes) -> list[tuple[int, int]]:
     """The lines without a time."""
     start = block[:4]
     if start in LIKELY_STARTS and block.count(b"\n" + start) == block.count(b"\n") - 1:
-        return {}
-    found = {}
+        return []
+    found = []
     place = 0
     for line in block.split(b"\n"):
         # The journal's own remarks, such as "-- No entries --", begin with dashes.
         if line[:4] not in LIKELY_STARTS and line.strip() and not line.startswith(b"-- "):
-            found[place] = place + len(line)
+            found.append((place, place + len(line)))
         place += len(line) + 1
     return found
 

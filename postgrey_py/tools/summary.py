@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import statistics
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -57,7 +56,10 @@ class Tally:
     @property
     def median_delay(self) -> int | None:
         """None where no delay is known."""
-        return round(statistics.median(self.delays)) if self.delays else None
+        if not self.delays:
+            return None
+        middle = len(self.delays) // 2
+        return round((self.delays[middle] + self.delays[-middle - 1]) / 2)
 
     @property
     def high_delay(self) -> int | None:

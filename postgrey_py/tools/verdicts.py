@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whether a mail that was deferred came back, from what the database knows of its triplet."""
+"""Whether a mail that was deferred came back, from what the database knows of its triplet. Called by `report`."""
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -14,6 +15,12 @@ from postgrey_py.greylist.keys import IPV4_BITS, IPV6_BITS, Address, client_netw
 from postgrey_py.greylist.records import parse_record
 from postgrey_py.greylist.settings import Settings
 from postgrey_py.tools.history import REMEMBERED_CLIENTS, Deferral
+
+# To look a triplet up takes as long as to walk past so many others.
+_WALKED_PER_LOOK_UP = 6
+
+# What follows the address of a client by host; a sender may begin like that too.
+_MASKS = (f"{IPV4_BITS}/", f"{IPV6_BITS}/")
 
 _HASH = re.compile(rb"[0-9a-f]{40}")
 
@@ -28,17 +35,58 @@ class Verdicts:
         self._is_private = layouts[0].privacy
         self._clients_of = lru_cache(REMEMBERED_CLIENTS)(self._clients)
 
-    def came_back(self, deferral: Deferral) -> bool:
-        """Whether the triplet was seen again, under any of its keys, when the delay was over."""
+    def came_back(self, deferrals: Sequence[Deferral]) -> set[int]:
+        """The places of those whose triplet was seen again, under any of its keys, when the delay was over."""
+        if not self._is_private:
+            found = self._walk(deferrals)
+            if found is not None:
+                return found
+        return {place for place, deferral in enumerate(deferrals) if self._look_up(deferral)}
+
+    def records(self, address: Address, correspondents: str) -> list[tuple[bytes, bytes | None]]:
+        """The keys that the triplet may be stored under, each with what is stored there."""
+        return [(key, self._triplets.get(key)) for key in self._keys(address, correspondents)]
+
+    def complaint(self) -> str | None:
+        """What is wrong with the layouts when the database has keys of another kind; None when nothing is."""
+        first_key = next((key for key, _ in self._triplets), None)
+        if first_key is None or bool(_HASH.fullmatch(first_key)) == self._is_private:
+            return None
+        if self._is_private:
+            return "the database was written without --privacy: leave that out, or every mail seems lost"
+        return "the database was written with --privacy: say so here too, or every mail seems lost"
+
+    def _look_up(self, deferral: Deferral) -> bool:
         for key in self._keys(deferral.address, deferral.correspondents):
             value = self._triplets.get(key)
             if value is not None and lasted(value) >= self._delay:
                 return True
         return False
 
-    def records(self, address: Address, correspondents: str) -> list[tuple[bytes, bytes | None]]:
-        """The keys that the triplet may be stored under, each with what is stored there."""
-        return [(key, self._triplets.get(key)) for key in self._keys(address, correspondents)]
+    def _walk(self, deferrals: Sequence[Deferral]) -> set[int] | None:
+        """The same by a look at every record; None when there are so many that looking up is faster."""
+        places = {deferral.correspondents: place for place, deferral in enumerate(deferrals)}
+        more = defaultdict(list)
+        for place, deferral in enumerate(deferrals):
+            if places[deferral.correspondents] != place:
+                more[deferral.correspondents].append(place)
+        left = _WALKED_PER_LOOK_UP * len(deferrals)
+        found = set()
+        for key, value in self._triplets:
+            left -= 1
+            if left < 0:
+                return None
+            client, _, correspondents = key.decode("latin-1").partition("/")
+            forms = [(client, correspondents)]
+            if correspondents.startswith(_MASKS):
+                mask, _, rest = correspondents.partition("/")
+                forms.append((f"{client}/{mask}", rest))
+            for client, correspondents in forms:
+                if correspondents in places and lasted(value) >= self._delay:
+                    for place in (places[correspondents], *more.get(correspondents, ())):
+                        if client in self._clients_of(deferrals[place].address):
+                            found.add(place)
+        return found
 
     def _keys(self, address: Address, correspondents: str) -> list[bytes]:
         keys = [f"{client}/{correspondents}".encode("latin-1") for client in self._clients_of(address)]
@@ -49,15 +97,6 @@ class Verdicts:
     def _clients(self, address: Address) -> tuple[str, ...]:
         """What stands for the client in the keys, in each layout."""
         return tuple(dict.fromkeys(client_network(address, layout).lower() for layout in self._layouts))
-
-    def complaint(self) -> str | None:
-        """What is wrong with the layouts when the database has keys of another kind; None when nothing is."""
-        first_key = next((key for key, _ in self._triplets), None)
-        if first_key is None or bool(_HASH.fullmatch(first_key)) == self._is_private:
-            return None
-        if self._is_private:
-            return "the database was written without --privacy: leave that out, or every mail seems lost"
-        return "the database was written with --privacy: say so here too, or every mail seems lost"
 
 
 def lasted(value: bytes) -> int:
@@ -79,9 +118,8 @@ def possible_layouts(settings: Settings, is_layout_known: bool) -> list[Settings
 def judge(deferrals: Sequence[Deferral], verdicts: Verdicts) -> list[Deferral]:
     """The deferrals that never came back; of the others the mails are marked as having come back."""
     # The log knows, too, of mail that passed by a whitelist or the auto-whitelist and left no trace in its record.
-    lost = [one for one in deferrals if not one.mail.came_back and not verdicts.came_back(one)]
-    still_lost = {id(one) for one in lost}
-    for one in deferrals:
-        if id(one) not in still_lost:
-            one.mail.came_back = True
-    return lost
+    unclear = [deferral for deferral in deferrals if not deferral.mail.came_back]
+    returned = verdicts.came_back(unclear)
+    for place in returned:
+        unclear[place].mail.came_back = True
+    return [deferral for place, deferral in enumerate(unclear) if place not in returned]

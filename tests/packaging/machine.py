@@ -46,6 +46,8 @@ mkdir "$root/dev/pts" "$root/dev/shm" "$root/.old"
 mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
 ln -s pts/ptmx "$root/dev/ptmx"
 mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
+# There is no kernel of its own to load modules into.
+ln -s /dev/null "$root/etc/systemd/system/systemd-modules-load.service"
 cd "$root"
 pivot_root . .old
 umount -l /.old

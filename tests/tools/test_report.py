@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import csv
 import io
-import types
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from postgrey_py.database.snapshot import Records
 from postgrey_py.greylist.keys import parse_address, triplet_key
 from postgrey_py.greylist.settings import Settings
 from postgrey_py.tools.history import History
@@ -232,6 +233,17 @@ def test_deferral_that_postfix_turned_into_a_refusal_is_not_listed(empty: Path) 
     assert "carol" not in report(empty, log)
 
 
+class Table(Records):
+    """Records in memory."""
+
+    def __init__(self, records: list[tuple[bytes, bytes]]) -> None:
+        self._records = records
+        self.get = dict(records).get  # type: ignore[method-assign]
+
+    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
+        return iter(self._records)
+
+
 @given(
     sender=st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=30)
     | st.from_regex(r"(prvs=)?[a-zA-Z0-9=+_.-]{0,20}@[A-Za-z0-9.-]{1,10}", fullmatch=True),
@@ -251,8 +263,10 @@ def test_keys_are_those_of_the_server(
     history = History(settings, LogClock(NOW))
     history.add(Event(Kind.REJECTED, STAMP, "mail.example.com", address, sender, recipient, None))
     (deferral,) = history.deferrals(is_of_postfix=True)
-    asked: list[bytes] = []
-    table = types.SimpleNamespace(get=asked.append)
-    Verdicts(table, [settings]).came_back(deferral)  # type: ignore[arg-type]
-    assert asked == [triplet_key(parsed, sender, recipient, settings)]
+    for lasted, is_returned in ((299, False), (300, True)):
+        # The second makes it faster to look up than to walk.
+        for others in (0, 100):
+            records = [(b"198.51.100.0/%d" % number, b"1,1") for number in range(others)]
+            records.append((triplet_key(parsed, sender, recipient, settings), b"1000,%d" % (1000 + lasted)))
+            assert Verdicts(Table(records), [settings]).came_back([deferral]) == ({0} if is_returned else set())
     assert deferral.recipient == recipient.encode("latin-1").lower().decode("latin-1")
