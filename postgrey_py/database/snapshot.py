@@ -51,6 +51,7 @@ DESCRIPTORS = Path("/proc/self/fd")
 
 _LOG_NAME = re.compile(r"log\.\d{10}")
 _FIRST_LOG = "log.0000000001"
+_COPY_DIRECTORY = re.compile(rf"\S*/{DIRECTORY_PREFIX}\w+/")
 _MEMORY_AVAILABLE = re.compile(r"^MemAvailable: +(\d+) kB$", re.MULTILINE)
 
 
@@ -281,8 +282,10 @@ def _fits_into_memory(sources: Collection[int]) -> bool:
 
 
 def _explain_damage(dbdir: Path, error: Exception) -> str:
+    # What is wrong with the copies is wrong with what they were made of.
+    problem = _COPY_DIRECTORY.sub("", explain(error))
     return (
-        f"the database in {dbdir} can't be read, it is damaged or its logs are not its own ({explain(error)}):"
+        f"the database in {dbdir} can't be read, it is damaged or its logs are not its own ({problem}):"
         " start postgrey on it, which repairs what can be repaired"
     )
 

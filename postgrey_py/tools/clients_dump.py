@@ -17,8 +17,10 @@ from postgrey_py.greylist.settings import PATHS, Settings
 from postgrey_py.tools.command import add_common_options, run_command
 from postgrey_py.tools.formats import Value, address_text, iso_time, printable, write_csv, write_json
 from postgrey_py.tools.names import add_name_options, names_of
+from postgrey_py.tools.option_values import whole_number
 
 NAME = "postgrey_clients_dump"
+MOST_COUNTED = 10**9
 COLUMNS = ("address", "name", "count", "last_seen", "whitelisted")
 
 
@@ -54,7 +56,7 @@ def make_parser() -> Parser:
     default_count = Settings().auto_whitelist_clients
     parser.option(
         "min-count",
-        type=_count,
+        type=whole_number(0, MOST_COUNTED),
         metavar="N",
         default=default_count,
         help=f"the count from which on a client is whitelisted (default: {default_count})",
@@ -117,9 +119,3 @@ def _client(key: bytes, value: bytes) -> Client:
     count, last_seen = parse_record(value)
     address = parse_address(key.decode("latin-1"))
     return Client(address_text(address) if address else printable(key), address, count, last_seen)
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
-    return int(text)

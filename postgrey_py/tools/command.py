@@ -55,6 +55,12 @@ def run_command(
     `manual` is the name of its page (`postgrey-search.1`); the `parser` has the common options. When a signal stops the
     tool or nobody reads its output any more, it cleans up and then ends by that signal, as other programs do.
     """
+    if sys.stderr is None:
+        # Else print() would take standard output for it. It stays open until the end of the program.
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    if sys.stdout is None:
+        print(f"{parser.prog}: can't write the output: it is closed", file=sys.stderr)
+        return 1
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     try:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from postgrey_py.tools.logfiles import LogText
-from postgrey_py.tools.logtime import LogClock, stamp_of
+from postgrey_py.tools.logtime import LogClock, lacks_time, stamp_of
 from postgrey_py.tools.maillog import Unreadable, unquote
 
 # Mails that are under way at the same time; the end of one that is older has got lost.
@@ -75,6 +75,8 @@ class DeliveryReader:
                     self._log.skip(start)
                 elif delivery is not None:
                     yield delivery
+            elif lacks_time(line):
+                self._log.skip(start)
             start += len(line) + 1
 
     def _read_line(self, line: str) -> Delivery | Unreadable | None:

@@ -16,6 +16,9 @@ from postgrey_py.greylist.keys import IPV4_BITS, Address
 
 Value: TypeAlias = str | int | float | bool | None
 
+# How people are shown the empty sender of bounces.
+NOBODY = "<>"
+
 # C0, DEL and C1: what makes a terminal do things.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from postgrey_py.greylist.keys import Address
-from postgrey_py.tools.formats import Value, iso_time, printable
+from postgrey_py.tools.formats import NOBODY, Value, iso_time, printable
 from postgrey_py.tools.history import Deferral
 from postgrey_py.tools.logtime import LogClock
 
 COLUMNS = ("time", "tries", "check_sender", "client_address", "client_name", "sender", "recipient")
 
-# The empty sender of bounces, and a client whose name is not known, so that no column is empty.
-_NOBODY, _NAMELESS = "<>", "unknown"
+# A client whose name is not known, so that no column is empty.
+_NAMELESS = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def _single_line(deferral: Deferral, check: str, layout: Layout) -> str:
         *([deferral.stamp] if layout.show_time else ()),
         *([str(deferral.tries)] if layout.show_tries else ()),
         *([check] if layout.check_sender else ()),
-        *(address, deferral.client_name or _NAMELESS, deferral.sender or _NOBODY, deferral.recipient or _NOBODY),
+        *(address, deferral.client_name or _NAMELESS, deferral.sender or NOBODY, deferral.recipient or NOBODY),
     ]
     return ("\t".join(map(show, fields)) if layout.tab else show(" ".join(fields))) + "\n"
 
@@ -94,4 +94,4 @@ def _single_line(deferral: Deferral, check: str, layout: Layout) -> str:
 def _grouped_line(deferral: Deferral, check: str, layout: Layout) -> str:
     first = f"{check:>5} " if layout.check_sender else " " * 6
     second = f" {deferral.tries:>2} " if layout.show_tries else " " * 4
-    return f"{first}{second} {show(deferral.sender) or _NOBODY:>40}  {show(deferral.recipient) or _NOBODY:>40} \n"
+    return f"{first}{second} {show(deferral.sender) or NOBODY:>40}  {show(deferral.recipient) or NOBODY:>40} \n"

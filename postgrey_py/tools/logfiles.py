@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from postgrey_py.errors import PostgreyError
+from postgrey_py.tools.formats import printable
 
 STANDARD_INPUT = "-"
 
@@ -75,11 +76,14 @@ class LogText:
         self.skipped += 1
         if self.skipped == 1:
             number = self._lines_before + self._block.count(b"\n", 0, start) + 1
-            text = self._block[start : start + _SHOWN_BYTES].partition(b"\n")[0].decode("ascii", "backslashreplace")
-            self._first_skipped = f"{self._name} line {number}: {text!r}"
+            line = self._block[start : start + _SHOWN_BYTES].partition(b"\n")[0]
+            self._first_skipped = f"{self._name} line {number}: '{printable(line)}'"
 
     def complaint(self) -> str | None:
-        """One line about all that were skipped; None when there were none."""
+        """One line about all that were skipped; None when there were none. Raises PostgreyError when there were no
+        others."""
+        if self.skipped and self.skipped == self.total:
+            raise PostgreyError(f"no line could be read, the first is {self._first_skipped}: is that a mail log?")
         if self.skipped <= 1:
             return f"1 line could not be read and was skipped: {self._first_skipped}" if self.skipped else None
         return f"{self.skipped} lines could not be read and were skipped, the first: {self._first_skipped}"
@@ -109,6 +113,8 @@ def _whole_lines(file: io.BufferedIOBase) -> Iterator[bytes]:
 
 def _open_log(path: str) -> LogFile:
     name = "standard input" if path == STANDARD_INPUT else path
+    if path == STANDARD_INPUT and sys.stdin is None:
+        raise PostgreyError(f"can't open {name}: it is closed")
     try:
         raw = os.dup(sys.stdin.fileno()) if path == STANDARD_INPUT else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         file = open(raw, "rb")  # noqa: SIM115 - it stays open until the end of the program

@@ -27,6 +27,11 @@ LIKELY_STARTS = frozenset(
 )
 
 
+def lacks_time(line: bytes) -> bool:
+    """Whether this is no line of a log. Empty ones, and the journal's own remarks (`-- No entries --`), can pass."""
+    return line[:4] not in LIKELY_STARTS and line.strip() != b"" and not line.startswith(b"-- ")
+
+
 def stamp_of(line: str) -> str:
     """The time of a line as it is written there; where there is none, as many characters as it would have."""
     if line[3:4] == " " and line[15:16] == " ":

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from postgrey_py.errors import UsageError
 from postgrey_py.tools.logfiles import LogText
-from postgrey_py.tools.logtime import LIKELY_STARTS, stamp_of
+from postgrey_py.tools.logtime import LIKELY_STARTS, lacks_time, stamp_of
 
 
 class Kind(enum.Enum):
@@ -173,8 +173,7 @@ def _strange_lines(block: bytes) -> list[tuple[int, int]]:
     found = []
     place = 0
     for line in block.split(b"\n"):
-        # The journal's own remarks, such as "-- No entries --", begin with dashes.
-        if line[:4] not in LIKELY_STARTS and line.strip() and not line.startswith(b"-- "):
+        if lacks_time(line):
             found.append((place, place + len(line)))
         place += len(line) + 1
     return found

@@ -4,12 +4,17 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Collection
+from pathlib import Path
 
 from postgrey_py.commandline import Parser
+from postgrey_py.greylist.keys import Address, parse_address
 from postgrey_py.tools.dns import Resolver, nameserver
 from postgrey_py.tools.progress import ProgressBar
+
+HOSTS = Path("/etc/hosts")
 
 
 def add_name_options(parser: Parser) -> None:
@@ -32,9 +37,23 @@ def names_of(addresses: Collection[str], options: argparse.Namespace, tool: str)
     """
     if options.no_resolve or not addresses:
         return {}
+    names = _look_up_hosts(addresses)
     resolver = Resolver(options.nameserver)
     with ProgressBar("looking up names") as bar:
-        names = resolver.names_of(addresses, bar.show)
+        names |= resolver.names_of([address for address in addresses if address not in names], bar.show)
     if resolver.is_given_up:
         print(f"{tool}: no name server answers: addresses are shown instead of names", file=sys.stderr)
     return names
+
+
+def _look_up_hosts(addresses: Collection[str]) -> dict[str, str]:
+    """The names of those addresses that /etc/hosts has; where it can't be read, of none."""
+    names: dict[Address | None, str] = {}
+    with contextlib.suppress(OSError):
+        for line in HOSTS.read_text(encoding="utf-8", errors="replace").splitlines():
+            fields = line.partition("#")[0].split()
+            if len(fields) > 1:
+                names.setdefault(parse_address(fields[0]), fields[1])
+    names.pop(None, None)
+    known = ((address, names.get(parse_address(address))) for address in addresses)
+    return {address: name for address, name in known if name is not None}

@@ -70,6 +70,9 @@ _MINUTE = 60
 _BINS_PER_DOUBLING = 4
 # What fits beside each other.
 _MOST_DAY_LABELS, _MOST_NAMED_DAYS, _MOST_DELAY_LABELS = 10, 70, 14
+_MOST_DAYS_BETWEEN = 3
+# Room above the highest bar, as a part of it: for the eye, and for what the lines say.
+_HEADROOM, _LABEL_ROOM = 0.06, 0.35
 _DELAY_MARKS = {
     **{seconds: f"{seconds} s" for seconds in (1, 2, 5, 10, 30)},
     **{minutes * _MINUTE: f"{minutes} min" for minutes in (1, 2, 5, 10, 30)},
@@ -101,7 +104,7 @@ def _draw_head(figure: Figure, summary: Summary) -> None:
         title += f", {_show_period(days[0][0], days[-1][0])}"
     figure.text(0.075, 0.945, title, fontsize=19, fontweight="bold", va="baseline")
     total = summary.total
-    facts = [f"{total.deferred:,} mails deferred"]
+    facts = [f"{total.deferred:,} mail{'' if total.deferred == 1 else 's'} deferred"]
     if total.deferred:
         facts.append(f"{_percent(total.never_came_back, total.deferred)} never came back")
         facts.append(f"{_percent(total.came_back, total.deferred)} came back")
@@ -113,18 +116,21 @@ def _draw_head(figure: Figure, summary: Summary) -> None:
 def _draw_days(axes: Axes, summary: Summary) -> None:
     days = summary.dated_days()
     places = [date2num(day) for day, _ in days]
+    # Many bars would flicker for the gaps between them.
+    width = 0.8 if places and places[-1] - places[0] < _MOST_NAMED_DAYS else 1.0
     bottom = [0] * len(days)
     for layer in LAYERS:
         heights = [layer.count(tally) for _, tally in days]
-        axes.bar(places, heights, bottom=bottom, width=0.8, color=layer.color, label=layer.label, linewidth=0)
+        axes.bar(places, heights, bottom=bottom, width=width, color=layer.color, label=layer.label, linewidth=0)
         bottom = [low + height for low, height in zip(bottom, heights, strict=True)]
     _title(axes, "Mails per day")
-    _count_axis(axes)
     if not days:
         _say_nothing(axes, "The log has no mail with a date")
         return
+    axes.set_ylim(0, max(1, *bottom) * (1 + _HEADROOM))
+    _count_axis(axes)
     axes.legend(
-        loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=len(LAYERS), frameon=False, fontsize=9.5,
+        loc="lower right", bbox_to_anchor=(1.0, 1.02), ncols=len(LAYERS), frameon=False, fontsize=9.5,
         handlelength=1.0, handleheight=1.0, columnspacing=1.6, handletextpad=0.5, borderaxespad=0.1,
     )  # fmt: skip
     _day_axis(axes, places[0], places[-1])
@@ -135,27 +141,32 @@ def _day_axis(axes: Axes, first: float, last: float) -> None:
     # A bar is never wider than in the picture of a week.
     margin = max(0.6, (7 - span) / 2)
     axes.set_xlim(first - margin, last + margin)
-    axes.tick_params(axis="x", length=0)
+    axes.tick_params(axis="x", length=0, pad=6)
     if span > _MOST_NAMED_DAYS:
         locator = AutoDateLocator(minticks=4, maxticks=12)
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
         return
     step = -(-span // _MOST_DAY_LABELS)
-    axes.set_xticks([first + number for number in range(0, span, step)])
+    start = first
+    if step > _MOST_DAYS_BETWEEN:
+        # People think in weeks.
+        step = 7
+        start += -_day_of(first).weekday() % 7
+    axes.set_xticks(range(round(start), round(last) + 1, step))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _show_day(value, with_weekday=step == 1)))
 
 
 def _draw_delays(axes: Axes, total: Tally) -> None:
     _title(axes, "How long mails waited that came back")
-    if not total.delays or total.median_delay is None or total.high_delay is None:
-        _count_axis(axes)
-        _say_nothing(axes, "The log does not say how long mail took to come back")
+    if total.median_delay is None or total.high_delay is None:
+        _say_nothing(axes, "The log does not say how long it took" if total.came_back else "No mail came back")
         return
     edges = _delay_bins(total.delays[0], total.delays[-1])
-    axes.hist(
+    counts, _, _ = axes.hist(
         [max(delay, 1) for delay in total.delays], bins=edges, color=DELAY_COLOR, edgecolor="white", linewidth=0.6
     )
+    axes.set_ylim(0, float(max(counts)) * (1 + _LABEL_ROOM))
     _count_axis(axes)
     axes.set_xscale("log")
     axes.set_xlim(edges[0], edges[-1])
@@ -214,8 +225,7 @@ def _count_axis(axes: Axes) -> None:
 
 def _say_nothing(axes: Axes, text: str) -> None:
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=FAINT, fontsize=11)
-    axes.set_xticks([])
-    axes.set_yticks([])
+    axes.set_axis_off()
 
 
 def _show_period(first: date, last: date) -> str:
@@ -229,8 +239,13 @@ def _show_period(first: date, last: date) -> str:
 
 
 def _show_day(value: float, with_weekday: bool) -> str:
-    day = date(1970, 1, 1) + timedelta(days=round(value))
+    day = _day_of(value)
     return f"{day:%a} {day.day} {day:%b}" if with_weekday else f"{day.day} {day:%b}"
+
+
+def _day_of(value: float) -> date:
+    """The day at this place of the axis, which counts days since 1970."""
+    return date(1970, 1, 1) + timedelta(days=round(value))
 
 
 def _show_count(count: float) -> str:

@@ -7,6 +7,8 @@ Each connection has one question under way, as Postfix has. Called by `policy_te
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import time
 from array import array
 from collections import deque
@@ -79,11 +81,14 @@ class Load:
     def close(self) -> None:
         """Close all connections."""
         self._watch.cancel()
-        for connection in self._connections:
-            connection.close()
         if self.failure.done():
             # It has been told, or an earlier one has.
             self.failure.exception()
+        else:
+            # What closing does to questions that are under way is no failure.
+            self.failure.cancel()
+        for connection in self._connections:
+            connection.close()
 
     def answered(self, question: bytes, answer: bytes, seconds: float) -> None:
         """Take note of an answer."""
@@ -199,8 +204,16 @@ class _Connection(asyncio.Protocol):
                 await loop.create_unix_connection(lambda: self, service.path)
             else:
                 await loop.create_connection(lambda: self, service.host, service.port)
-        except OSError as error:
-            self._load.fail(f"is not to be reached: {error.strerror or error}")
+        except (OSError, UnicodeError) as error:
+            self._load.fail(f"is not to be reached: {_explain(error)}")
+
+
+def _explain(error: Exception) -> str:
+    """Why a service could not be reached. asyncio writes addresses into what it tells, and may have tried several."""
+    numbers = re.findall(r"\[Errno (\d+)\]", str(error))
+    return ", ".join(dict.fromkeys(os.strerror(int(number)) for number in numbers)) or (
+        getattr(error, "strerror", None) or str(error)
+    )
 
 
 async def _until(event: asyncio.Event) -> None:

@@ -21,6 +21,7 @@ from postgrey_py.tools.deliveries import Delivery, DeliveryReader
 from postgrey_py.tools.formats import printable
 from postgrey_py.tools.logfiles import LogText, open_logs
 from postgrey_py.tools.logtime import LogClock
+from postgrey_py.tools.option_values import whole_number
 from postgrey_py.tools.policy_load import Load, Service
 
 MAX_CONNECTIONS = 10_000
@@ -43,7 +44,11 @@ def make_parser() -> Parser:
         usage="policy-test [option ...] (inet:HOST:PORT | unix:PATH) [file ...]",
     )
     parser.option(
-        "connections", type=_connections, metavar="N", default=1, help="ask over N connections at a time (default: 1)"
+        "connections",
+        type=whole_number(1, MAX_CONNECTIONS),
+        metavar="N",
+        default=1,
+        help="ask over N connections at a time (default: 1)",
     )
     add_common_options(parser)
     parser.option("latency", action="store_true", help="say how long answers took")
@@ -148,12 +153,6 @@ def _format_latencies(latencies: array[float]) -> str:
     shown = [(f"{percent:g} %", ordered[math.ceil(len(ordered) * percent / 100) - 1]) for percent in PERCENTILES]
     shown.append(("longest", ordered[-1]))
     return "latency: " + ", ".join(f"{name} {seconds * 1000:.2f} ms" for name, seconds in shown)
-
-
-def _connections(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text) <= MAX_CONNECTIONS):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {MAX_CONNECTIONS}")
-    return int(text)
 
 
 def _rate(text: str) -> float:

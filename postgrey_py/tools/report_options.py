@@ -7,14 +7,12 @@ What only some options need is imported when they are given: it would double the
 from __future__ import annotations
 
 import argparse
-import re
-from collections.abc import Callable
 from typing import Any
 
 from postgrey_py.commandline import Parser
-from postgrey_py.greylist.keys import IPV4_BITS, IPV6_BITS
 from postgrey_py.greylist.settings import PATHS, SECONDS_PER_DAY, Settings
 from postgrey_py.tools.command import add_common_options
+from postgrey_py.tools.option_values import add_network_sizes, whole_number
 
 FORMATS = ("text", "csv", "json")
 PICTURES = (".svg", ".png")
@@ -55,7 +53,7 @@ def make_parser() -> Parser:
     value(
         "delay",
         metavar="N",
-        type=_number(_MAX_DELAY),
+        type=whole_number(0, _MAX_DELAY),
         default=defaults.delay,
         help=f"what came back within N seconds did not come back (default: {defaults.delay})",
     )
@@ -68,20 +66,7 @@ def make_parser() -> Parser:
         help=f"pattern of the text for greylisted mail (default: {GREYLIST_TEXT})",
     )
     add_common_options(parser)
-    value(
-        "ipv4cidr",
-        metavar="N",
-        type=_network_size(IPV4_BITS, defaults.ipv4cidr),
-        default=defaults.ipv4cidr,
-        help=f"size of an IPv4 client's network, as the server has it (default: {defaults.ipv4cidr})",
-    )
-    value(
-        "ipv6cidr",
-        metavar="N",
-        type=_network_size(IPV6_BITS, defaults.ipv6cidr),
-        default=defaults.ipv6cidr,
-        help=f"size of an IPv6 client's network, as the server has it (default: {defaults.ipv6cidr})",
-    )
+    add_network_sizes(parser)
     flag("lookup-by-host", help="the server knows clients by their own address (default: try both)")
     flag("lookup-by-subnet", help="the server knows clients by their network (default: try both)")
     value("match-clients", metavar="FILE", action="append", default=[], help="report these clients only; repeatable")
@@ -122,20 +107,6 @@ def make_parser() -> Parser:
 def _spellings(names: tuple[str, ...]) -> list[str]:
     """Every name with dashes, and as the original has it with underscores."""
     return [spelling for name in names for spelling in dict.fromkeys((name, name.replace("-", "_")))]
-
-
-def _number(maximum: int) -> Callable[[str], int]:
-    def convert(value: str) -> int:
-        if not re.fullmatch(r"\d{1,18}", value, re.ASCII) or int(value) > maximum:
-            raise argparse.ArgumentTypeError(f"{value!r} is not a whole number from 0 to {maximum}")
-        return int(value)
-
-    return convert
-
-
-def _network_size(bits: int, default: int) -> Callable[[str], int]:
-    # As the server has it, 0 means the default.
-    return lambda value: _number(bits)(value) or default
 
 
 def _sender_checks(value: str) -> tuple[str, ...]:

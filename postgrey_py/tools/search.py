@@ -19,14 +19,17 @@ from postgrey_py.greylist.keys import IPV4_BITS, Address, parse_address
 from postgrey_py.greylist.records import parse_record
 from postgrey_py.greylist.settings import PATHS, Settings
 from postgrey_py.tools.command import add_common_options, run_command
-from postgrey_py.tools.formats import Value, address_text, iso_time, printable, write_csv, write_json
+from postgrey_py.tools.formats import NOBODY, Value, address_text, iso_time, printable, write_csv, write_json
 from postgrey_py.tools.names import add_name_options, names_of
+from postgrey_py.tools.option_values import add_network_sizes, whole_number
 
 NAME = "postgrey-search"
 PENDING, PASSED, ALL = "pending", "passed", "all"
 COLUMNS = ("first_seen", "last_seen", "client", "name", "sender", "recipient", "state")
 
-_DEFAULTS = Settings()
+MOST_SECONDS = 10**9
+
+_DEFAULT_DELAY = Settings().delay
 _HOST_MASK = re.compile(rb"(32|128)/(?=.*/)", re.DOTALL)
 
 
@@ -84,18 +87,17 @@ class Query:
 
 
 class Client(NamedTuple):
-    """A client, or all clients of a network of `bits` bits."""
+    """A client, or all clients of a network of `bits` bits. Keys by subnet are of networks of `key_bits`."""
 
     address: Address
     bits: int
+    key_bits: int
 
     def owns(self, triplet: Triplet) -> bool:
-        """Whether the triplet is of this client or network, as far as its key tells."""
+        """Whether the triplet is of this client or network, or may be, as far as its key tells."""
         if triplet.address is None or triplet.address.bits != self.address.bits:
             return False
-        bits = self.bits
-        if bits == self.address.bits and not triplet.key.is_host:
-            bits = _DEFAULTS.ipv4cidr if bits == IPV4_BITS else _DEFAULTS.ipv6cidr
+        bits = self.bits if triplet.key.is_host else min(self.bits, self.key_bits)
         host_bits = self.address.bits - bits
         return triplet.address.value >> host_bits == self.address.value >> host_bits
 
@@ -115,7 +117,6 @@ def make_parser() -> Parser:
     parser.option(
         "client",
         metavar="CLIENT",
-        type=_client,
         help="mail of this client: an address, a network (ADDRESS/BITS), or a pattern of its address or name",
     )
     parser.option(
@@ -124,13 +125,14 @@ def make_parser() -> Parser:
     parser.option(
         "delay",
         metavar="N",
-        type=_seconds,
-        default=_DEFAULTS.delay,
-        help=f"the --delay of the server, after which mail passes (default: {_DEFAULTS.delay})",
+        type=whole_number(0, MOST_SECONDS),
+        default=_DEFAULT_DELAY,
+        help=f"the --delay of the server, after which mail passes (default: {_DEFAULT_DELAY})",
     )
     parser.option(
         "format", choices=("text", "long", "csv", "json"), default="text", help="how to print it (default: text)"
     )
+    add_network_sizes(parser)
     add_name_options(parser)
     parser.option(
         "recipient", metavar="PATTERN", type=_pattern, help="mail to these recipients, as the argument says it"
@@ -165,7 +167,7 @@ def run(options: argparse.Namespace) -> None:
         else:
             _write_text(found, names, query, is_long=options.format == "long")
         if hashed := sum(1 for key, _ in snapshot.triplets if b"/" not in key):
-            print(f"{NAME}: {hashed} records are hashes (--privacy), in which nothing can be found", file=sys.stderr)
+            print(f"{NAME}: hashes (--privacy), in which nothing can be found: {hashed} records", file=sys.stderr)
 
 
 def find(records: Iterable[tuple[bytes, bytes]], query: Query) -> Iterator[Triplet]:
@@ -225,11 +227,12 @@ def _write_text(triplets: Iterable[Triplet], names: Mapping[str, str], query: Qu
     print(layout.format(*("-" * width for width in ((19, 19, 7, 40, 40, 29) if is_long else (19, 40, 29)))))
     for triplet in triplets:
         first_seen, host = _date(triplet.first_seen), names.get(triplet.client, triplet.client)
+        sender = triplet.key.sender or NOBODY
         if is_long:
             last_seen, state = _date(triplet.last_seen), query.state_of(triplet)
-            print(layout.format(first_seen, last_seen, state, host, triplet.key.sender, triplet.key.recipient))
+            print(layout.format(first_seen, last_seen, state, host, sender, triplet.key.recipient))
         else:
-            print(layout.format(first_seen, host, triplet.key.sender))
+            print(layout.format(first_seen, host, sender))
 
 
 def _date(seconds: int) -> str:
@@ -246,7 +249,9 @@ def _query(options: argparse.Namespace) -> Query:
         raise UsageError(f"{recipients[1].pattern}: one pattern of the recipient, please; is there a quote missing?")
     if not recipients and options.client is None and options.sender is None:
         raise UsageError("what is to be found? Name a pattern of the recipient, --client or --sender")
-    return Query(recipients[0] if recipients else None, options.sender, options.client, options.state, options.delay)
+    recipient = recipients[0] if recipients else None
+    client = _client(options.client, options) if options.client is not None else None
+    return Query(recipient, options.sender, client, options.state, options.delay)
 
 
 def _matches(pattern: re.Pattern[str] | None, text: str) -> bool:
@@ -260,19 +265,14 @@ def _pattern(text: str) -> re.Pattern[str]:
         raise argparse.ArgumentTypeError(f"{text!r} is not a regular expression: {error}") from error
 
 
-def _client(text: str) -> Client | re.Pattern[str]:
-    host, slash, bits = text.partition("/")
+def _client(text: str, options: argparse.Namespace) -> Client | re.Pattern[str]:
+    """The clients that --client asks for. Raises UsageError."""
+    host, slash, size = text.partition("/")
     address = parse_address(host)
-    if address is None:
-        return _pattern(text)
-    if not slash:
-        return Client(address, address.bits)
-    if not re.fullmatch(r"\d{1,3}", bits, re.ASCII) or int(bits) > address.bits:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a network: its size is a number from 0 to {address.bits}")
-    return Client(address, int(bits))
-
-
-def _seconds(text: str) -> int:
-    if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
-    return int(text)
+    try:
+        if address is None:
+            return _pattern(text)
+        bits = whole_number(0, address.bits)(size) if slash else address.bits
+    except argparse.ArgumentTypeError as error:
+        raise UsageError(f"--client: {error}") from error
+    return Client(address, bits, options.ipv4cidr if address.bits == IPV4_BITS else options.ipv6cidr)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -65,27 +64,17 @@ class Verdicts:
 
     def _walk(self, deferrals: Sequence[Deferral]) -> set[int] | None:
         """The same by a look at every record; None when there are so many that looking up is faster."""
-        places = {deferral.correspondents: place for place, deferral in enumerate(deferrals)}
-        more = defaultdict(list)
+        places: dict[str, list[int]] = {}
         for place, deferral in enumerate(deferrals):
-            if places[deferral.correspondents] != place:
-                more[deferral.correspondents].append(place)
-        left = _WALKED_PER_LOOK_UP * len(deferrals)
-        found = set()
-        for key, value in self._triplets:
-            left -= 1
-            if left < 0:
+            places.setdefault(deferral.correspondents, []).append(place)
+        found: set[int] = set()
+        for number, (key, value) in enumerate(self._triplets):
+            if number == _WALKED_PER_LOOK_UP * len(deferrals):
                 return None
-            client, _, correspondents = key.decode("latin-1").partition("/")
-            forms = [(client, correspondents)]
-            if correspondents.startswith(_MASKS):
-                mask, _, rest = correspondents.partition("/")
-                forms.append((f"{client}/{mask}", rest))
-            for client, correspondents in forms:
-                if correspondents in places and lasted(value) >= self._delay:
-                    for place in (places[correspondents], *more.get(correspondents, ())):
-                        if client in self._clients_of(deferrals[place].address):
-                            found.add(place)
+            for client, correspondents in _divide(key.decode("latin-1")):
+                candidates = places.get(correspondents)
+                if candidates is not None and lasted(value) >= self._delay:
+                    found.update(place for place in candidates if client in self._clients_of(deferrals[place].address))
         return found
 
     def _keys(self, address: Address, correspondents: str) -> list[bytes]:
@@ -97,6 +86,15 @@ class Verdicts:
     def _clients(self, address: Address) -> tuple[str, ...]:
         """What stands for the client in the keys, in each layout."""
         return tuple(dict.fromkeys(client_network(address, layout).lower() for layout in self._layouts))
+
+
+def _divide(key: str) -> tuple[tuple[str, str], ...]:
+    """What a key may have for the client, and for sender and recipient."""
+    client, _, correspondents = key.partition("/")
+    if not correspondents.startswith(_MASKS):
+        return ((client, correspondents),)
+    mask, _, rest = correspondents.partition("/")
+    return (client, correspondents), (f"{client}/{mask}", rest)
 
 
 def lasted(value: bytes) -> int:

@@ -9,17 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.database.dbdirs import fill
-from tests.tools.generated_log import Generator, World
+from tests.tools.generated_log import World, make_world
 from tests.tools.nameserver import NameServer
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, Path]:
     """A log of 5,000 lines in which Perl's report is right, and the database to it."""
-    generated = Generator(seed=2, wanted=5_000).generate()
-    dbdir = tmp_path_factory.mktemp("report") / "db"
-    fill(dbdir, generated.records)
-    return generated, dbdir
+    return make_world(tmp_path_factory.mktemp("report"), seed=2, wanted=5_000)
 
 
 @pytest.fixture

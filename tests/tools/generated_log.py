@@ -13,10 +13,12 @@ import string
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 
 from postgrey_py.greylist.keys import parse_address, rewrite_sender, triplet_key
 from postgrey_py.greylist.settings import Settings
 from postgrey_py.tools.history import lower
+from tests.database.dbdirs import fill
 
 DELAY = 300
 DAYS = 7
@@ -77,6 +79,13 @@ class Mail:
         sender = f"sender={self.sender}, " if self.sender else ""
         name, address = self.client.name, self.client.address
         return f"client_name={name}, client_address={address}, {sender}recipient={self.recipient}"
+
+
+def make_world(directory: Path, seed: int, wanted: int) -> tuple[World, Path]:
+    """A log of so many lines in which Perl's report is right, and the database to it."""
+    world = Generator(seed, wanted).generate()
+    fill(directory / "db", world.records)
+    return world, directory / "db"
 
 
 class Generator:

@@ -44,6 +44,7 @@ def ordinary_traffic(postfix: Postfix) -> None:
     alice, neighbour = Client("198.51.100.7"), Client("198.51.100.200", "mail2.example.com")
     postfix.offer(Client("203.0.113.7", "mail.example.net"), sender="Lost-17@Example.NET")
     postfix.offer(Client("192.0.2.9", "[UNAVAILABLE]"), sender="spam@example.net")
+    postfix.offer(Client("198.18.5.77", "host-5-77.pool.example"), sender="pool@example.net")
     postfix.offer(Client("203.0.113.99", "mx.example.org"), sender="twice@example.org")
     postfix.offer(Client("203.0.113.99", "mx.example.org"), sender="twice@example.org")
     postfix.offer(alice)

@@ -71,6 +71,30 @@ def test_names_stand_for_addresses_where_there_are_any(dbdir: Path) -> None:
     assert output == "mail.example.com (5)\n192.0.2.9 (17)\nmail6.example.com (6)\n9.0.0.1 (120)\n"
 
 
+def test_hosts_file_is_asked_first(dbdir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As everybody expects who wrote the names of their own servers there."""
+    (tmp_path / "hosts").write_text(
+        "127.0.0.1\tlocalhost\n"
+        "# 9.0.0.1 old.example.com\n"
+        "\n"
+        "192.0.2.10 relay.example.net relay # ours\n"
+        "2001:DB8:0::00ab relay6.example.net\n"
+        "192.0.2.10 second.example.net\n"
+        "192.0.2.9\n"
+        "nonsense\n"
+    )
+    monkeypatch.setattr(names, "HOSTS", tmp_path / "hosts")
+    expected = "{} (5)\n192.0.2.9 (17)\n{} (6)\n9.0.0.1 (120)\n"
+    with NameServer(NAMES) as server:
+        output = dump(dbdir, f"--nameserver={server.address}")
+        assert output == expected.format("relay.example.net", "relay6.example.net")
+        assert server.asked.keys() == {(reverse_name("192.0.2.9"), "PTR"), (reverse_name("9.0.0.1"), "PTR")}
+        assert dump(dbdir, "--no-resolve").startswith("192.0.2.10 (5)\n")
+        (tmp_path / "hosts").unlink()
+        output = dump(dbdir, f"--nameserver={server.address}")
+    assert output == expected.format("mail.example.com", "mail6.example.com")
+
+
 def test_only_those_that_are_listed_are_looked_up(dbdir: Path) -> None:
     with NameServer() as server:
         dump(dbdir, f"--nameserver={server.address}", "--min-count=17")

@@ -14,9 +14,10 @@ from typing import NamedTuple
 import pytest
 
 from postgrey_py import __version__
+from postgrey_py.database.snapshot import DIRECTORY_PREFIX
 from tests.support.servers import ROOT
 from tests.tools.databases import make_database
-from tests.tools.running import environment, run
+from tests.tools.running import Outcome, environment, run
 
 MANY = 20_000
 
@@ -34,7 +35,8 @@ class Tool(NamedTuple):
 
 CLIENTS_DUMP = Tool("postgrey_clients_dump", ("--no-resolve", "--all"))
 SEARCH = Tool("postgrey-search", ("--no-resolve", "."))
-EVERY_TOOL = (CLIENTS_DUMP, SEARCH, Tool("postgreyreport", ()), Tool("policy-test", ()))
+REPORT, POLICY_TEST = Tool("postgreyreport", ()), Tool("policy-test", ())
+EVERY_TOOL = (CLIENTS_DUMP, SEARCH, REPORT, POLICY_TEST)
 
 every_tool = pytest.mark.parametrize("tool", EVERY_TOOL, ids=lambda tool: tool.name)
 database_tool = pytest.mark.parametrize("tool", [CLIENTS_DUMP, SEARCH], ids=lambda tool: tool.name)
@@ -69,7 +71,8 @@ def test_help_names_every_option(tool: Tool, option: str) -> None:
 def test_manual_is_shown(tool: Tool) -> None:
     outcome = run(tool.command, "--man")
     assert (outcome.stderr, outcome.status) == ("", 0)
-    assert f"{tool.name} — " in outcome.stdout.encode("latin-1").decode("utf-8")
+    # man may stretch lines.
+    assert f"{tool.name} — " in " ".join(outcome.stdout.encode("latin-1").decode("utf-8").split())
 
 
 @every_tool
@@ -88,6 +91,16 @@ def test_directory_without_database_is_an_error(tool: Tool, dbdir_name: str, tmp
     assert outcome.stderr.startswith(f"{tool.name}: there is no ")
     assert outcome.stderr.endswith(" with --dbdir\n")
     assert outcome.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("tool", [CLIENTS_DUMP, SEARCH, REPORT], ids=lambda tool: tool.name)
+def test_damaged_database_is_an_error_in_one_line(tool: Tool, tmp_path: Path) -> None:
+    for name in ("postgrey.db", "postgrey_clients.db"):
+        (tmp_path / name).write_bytes(b"damaged " * 1024)
+    outcome = run(tool.command, *tool.arguments, f"--dbdir={tmp_path}")
+    assert outcome.stderr.startswith(f"{tool.name}: the database in {tmp_path} can't be read, it is damaged ")
+    assert DIRECTORY_PREFIX not in outcome.stderr, "the copy is gone, and nobody's business"
+    assert (outcome.stdout, outcome.stderr.count("\n"), outcome.status) == ("", 1, 1)
 
 
 def start(tool: Tool, dbdir: Path, stdout: int, ignored: Sequence[signal.Signals] = ()) -> subprocess.Popen[bytes]:
@@ -120,6 +133,39 @@ def test_pipe_that_was_closed_before_is_no_trouble_either(tool: Tool, dbdir: Pat
         assert process.stderr is not None
         assert process.stderr.read() == b""
     assert process.returncode == -signal.SIGPIPE
+
+
+def run_closed(descriptor: str, tool: Tool, *arguments: str | Path) -> Outcome:
+    """Run a tool without one of its standard streams, as `>&-` does."""
+    return run(("sh", "-c", f'exec "$@" {descriptor}&-', "sh", *tool.command), *arguments)
+
+
+@every_tool
+def test_closed_output_is_an_error_in_one_line(tool: Tool) -> None:
+    assert run_closed(">", tool, "--help") == ("", f"{tool.name}: can't write the output: it is closed\n", 1)
+
+
+@every_tool
+def test_without_standard_error_complaints_go_nowhere(tool: Tool) -> None:
+    assert run_closed("2>", tool, "--nothing") == ("", "", 2)
+
+
+@pytest.mark.parametrize("tool", [REPORT, POLICY_TEST], ids=lambda tool: tool.name)
+def test_closed_input_is_an_error_in_one_line(tool: Tool) -> None:
+    arguments = ("unix:nowhere",) if tool is POLICY_TEST else ()
+    assert run_closed("<", tool, *arguments) == ("", f"{tool.name}: can't open standard input: it is closed\n", 1)
+
+
+@pytest.mark.parametrize("tool", [REPORT, POLICY_TEST], ids=lambda tool: tool.name)
+def test_what_is_no_log_is_an_error_in_one_line(tool: Tool, dbdir: Path, tmp_path: Path) -> None:
+    (tmp_path / "picture").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\n" * 3)
+    arguments = [f"unix:{tmp_path / 'socket'}"] if tool is POLICY_TEST else [f"--dbdir={dbdir}"]
+    outcome = run(tool.command, *arguments, tmp_path / "picture")
+    assert outcome.stderr == (
+        f"{tool.name}: no line could be read, the first is {tmp_path / 'picture'} line 1: '\\x89PNG\\x0d':"
+        " is that a mail log?\n"
+    )
+    assert outcome.status == 1
 
 
 @database_tool

@@ -128,6 +128,7 @@ def shell(request: pytest.FixtureRequest, directory: Path) -> Iterator[Shell]:
         (f"postgrey-search --state=pe{TAB}", ["--state=pending"]),
         (f"postgrey-search --format js{TAB}", ["--format", "json"]),
         (f"postgrey-search --fo{TAB}lo{TAB}", ["--format=long"]),
+        (f"postgreyreport --format=j{TAB}", ["--format=json"]),
         # Directories, and files.
         (f"postgrey_clients_dump --dbdir=unm{TAB}", ["--dbdir=unmistakable_directory"]),
         (f"postgrey_clients_dump --dbdir unm{TAB}", ["--dbdir", "unmistakable_directory"]),

@@ -100,7 +100,13 @@ def test_other_lines_are_no_requests(texts: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [lines(REJECT.replace("to=<", "too=<")), lines(REJECT, stamp="garbage"), lines(ACCEPT.replace("[", "("))]
+    "text",
+    [
+        lines(REJECT.replace("to=<", "too=<")),
+        lines(REJECT, stamp="garbage"),
+        lines(ACCEPT.replace("[", "(")),
+        "no line of a log\n",
+    ],
 )
 def test_lines_that_can_not_be_read_are_counted(text: str) -> None:
     deliveries, log = read(lines(ACCEPT) + text + lines(FROM, TO))

@@ -76,12 +76,36 @@ def test_picture_says_what_it_shows() -> None:
         (make_summary(400, list(range(1, 3_000_000, 1000))), "Greylisting, 20 February 2026 to 26 March 2027"),
         (make_summary(3, [0, 0, 1, 10**9]), "1 s"),
         (make_summary(3, [], scale=10_000_000), "10 million"),
-        (make_summary(3, []), "The log does not say how long mail took to come back"),
+        (make_summary(3, []), "The log does not say how long it took"),
+        (make_summary(3, [], scale=1), "No mail came back"),
         (make_summary(0, []), "The log has no mail with a date"),
+        (make_summary(0, []), "0 mails deferred"),
+        # Nothing but mail of known triplets.
+        (Summary(Tally(known=3), {date(2026, 2, 20): Tally(known=3)}, {}, has_pass_lines=True), "No mail came back"),
+        (Summary(Tally(1), {date(2026, 2, 20): Tally(1)}, {}, has_pass_lines=False), "No mail came back"),
     ],
 )
 def test_every_summary_can_be_drawn(summary: Summary, text: str) -> None:
     assert text in comments(summary)
+
+
+def test_one_mail_is_no_mails() -> None:
+    summary = Summary(Tally(1), {date(2026, 2, 20): Tally(1)}, {}, has_pass_lines=False)
+    assert any(text.startswith("1 mail deferred ") for text in comments(summary))
+
+
+@pytest.mark.parametrize(
+    ("days", "labels"),
+    [
+        (10, ["Fri 20 Feb", "Sat 21 Feb", "Sun 22 Feb"]),
+        (20, ["20 Feb", "22 Feb", "24 Feb"]),
+        # The first Monday, and every one after it.
+        (60, ["23 Feb", "2 Mar", "9 Mar", "16 Mar", "23 Mar", "30 Mar", "6 Apr", "13 Apr", "20 Apr"]),
+    ],
+)
+def test_days_are_named_as_far_as_there_is_room(days: int, labels: list[str]) -> None:
+    shown = [text for text in comments(make_summary(days, [])) if re.fullmatch(r"(\w{3} )?\d+ (Feb|Mar|Apr)", text)]
+    assert shown[: len(labels)] == labels
 
 
 @pytest.mark.filterwarnings("error")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import signal
 import subprocess
@@ -230,9 +231,10 @@ def test_server_that_is_silent_is_an_error(tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("service", "message"),
     [
-        ("inet:127.0.0.1:{port}", "is not to be reached: "),
+        ("inet:127.0.0.1:{port}", "is not to be reached: Connection refused\n"),
         ("inet:[::1]:{port}", "is not to be reached: "),
-        ("unix:/nonexistent/socket", "is not to be reached: No such file or directory"),
+        ("inet:no..name:{port}", "is not to be reached: "),
+        ("unix:/nonexistent/socket", "is not to be reached: No such file or directory\n"),
     ],
 )
 def test_service_that_is_not_there_is_told_in_one_line(service: str, message: str) -> None:
@@ -251,7 +253,7 @@ def test_service_that_is_not_there_is_told_in_one_line(service: str, message: st
         (["inet:localhost"], "'inet:localhost' is neither"),
         (["inet:localhost:99999"], "'inet:localhost:99999' is neither"),
         (["unix:"], "'unix:' is neither"),
-        (["--connections=0", "unix:x"], "'0' is not a number from 1 to 10000"),
+        (["--connections=0", "unix:x"], "'0' is not a whole number from 1 to 10000"),
         (["--rate=0", "unix:x"], "'0' is not a number of requests a second"),
         (["--rate=fast", "unix:x"], "'fast' is not a number of requests a second"),
     ],
@@ -269,6 +271,16 @@ def test_unreadable_lines_are_counted_in_one_line_at_the_end() -> None:
     assert outcome.stdout.startswith("1 requests in ")
     assert outcome.stderr.startswith("policy-test: 1 line could not be read and was skipped: standard input line 2: ")
     assert outcome.status == 0
+
+
+def test_log_that_breaks_off_while_the_server_thinks_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(lines(*[REJECT] * 100).encode("latin-1"))[:-8])
+    released = threading.Event()
+    with RecordingServer(lambda request, number, stream: released.wait(30) and False) as server:
+        outcome = run(POLICY_TEST, server.service, tmp_path / "cut.gz")
+        released.set()
+    assert outcome.stderr.startswith(f"policy-test: can't read {tmp_path / 'cut.gz'} behind line 100: ")
+    assert (outcome.stderr.count("\n"), outcome.status) == (1, 1)
 
 
 def test_log_that_is_still_written_is_asked_about_at_once() -> None:

@@ -14,6 +14,8 @@ from tests.tools.recording import DELAY, Recording, odd_traffic, ordinary_traffi
 from tests.tools.reporting import perl_report, report
 from tests.tools.running import POLICY_TEST, run
 
+pytestmark = pytest.mark.root
+
 
 @pytest.fixture(scope="module")
 def ordinary(tmp_path_factory: pytest.TempPathFactory) -> Recording:
@@ -51,11 +53,13 @@ def test_log_of_postfix_is_reported_as_perl_does(ordinary: Recording, options: t
         ours, perls = ("".join(sorted(text.splitlines(keepends=True))) for text in (ours, perls))
     assert ours == perls
     assert len(ours.splitlines()) >= 4
+    assert ("pool.example" in ours) == ("--skip_pool" not in options)
 
 
 def test_lost_mail_is_found_in_the_log_of_postfix(ordinary: Recording) -> None:
     assert report(ordinary.dbdir, ordinary.log, f"--delay={DELAY}", "--tab", "--show_tries").splitlines() == [
         "1\t192.0.2.9\tunknown\tspam@example.net\tbob@example.org",
+        "1\t198.18.5.77\thost-5-77.pool.example\tpool@example.net\tbob@example.org",
         "1\t198.51.100.7\tmail.example.com\talice@example.com\tdave@example.org",
         "1\t203.0.113.7\tmail.example.net\tlost-#@example.net\tbob@example.org",
         "1\t203.0.113.60\tmail.example.edu\ttwo@example.edu\tcarol@example.org",

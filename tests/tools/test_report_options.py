@@ -271,6 +271,7 @@ def test_memory_grows_with_triplets_and_not_with_the_log(empty: Path, tmp_path: 
     assert peak_memory(empty, tmp_path / "long") < peak_memory(empty, tmp_path / "short") + (6 << 10)
 
 
+@pytest.mark.root
 def test_root_opens_the_log_and_then_becomes_the_user() -> None:
     assert os.geteuid() == 0, "only root can become another user: run the tests as root"
     nobody = pwd.getpwnam("nobody")

@@ -6,7 +6,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import statistics
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
@@ -57,6 +60,67 @@ def test_generated_log_is_counted_rightly(quirks: bool, iso: bool, tmp_path: Pat
     assert len(networks) == 20
     counts = [numbers(row)[0] for row in networks]
     assert counts == sorted(counts, reverse=True)
+
+
+@dataclass
+class Count:
+    """What a day or a network has, counted line by line."""
+
+    mails: set[tuple[str, ...]] = field(default_factory=set)
+    delays: list[int] = field(default_factory=list)
+    passes: Counter[str] = field(default_factory=Counter)
+
+    def row(self) -> tuple[str, ...]:
+        counts = (len(self.mails), len(self.delays), len(self.mails) - len(self.delays))
+        # Of percentile 95, the smallest delay that as many do not exceed.
+        within = {sum(other <= delay for other in self.delays): delay for delay in sorted(self.delays, reverse=True)}
+        high = min((delay for count, delay in within.items() if 20 * count >= 19 * len(self.delays)), default="")
+        median = round(statistics.median(self.delays)) if self.delays else ""
+        whitelisted = self.passes["client whitelist"] + self.passes["recipient whitelist"]
+        return tuple(
+            map(str, (*counts, median, high, whitelisted, self.passes["client AWL"], self.passes["triplet found"]))
+        )
+
+
+def count_lines(lines: list[str]) -> dict[str, Count]:
+    """The same by the lines of the server alone, for each day and each network."""
+    counts: defaultdict[str, Count] = defaultdict(Count)
+    days: dict[tuple[str, ...], str] = {}
+    for line in lines:
+        found = re.search(
+            r"^(\S+)T.* action=(\w+), reason=([^,]*)(?:, delay=(\d+))?.* client_address=([\d.]+)\.\d+, (.*)", line
+        )
+        if found is None:
+            continue
+        day, action, reason, delay, network, correspondents = found.groups()
+        # A number in the sender, and what follows a plus sign, do not tell mails apart.
+        mail = (network, re.sub(r"\+\w+|(?<=-)\d+(?=@)", "", correspondents).lower())
+        if action == "greylist":
+            day = days.setdefault(mail, day)
+        for name in (f"{network}.0/24", days[mail] if delay else day):
+            if action == "greylist":
+                counts[name].mails.add(mail)
+            elif delay:
+                counts[name].delays.append(int(delay))
+            else:
+                counts[name].passes[reason] += 1
+    return counts
+
+
+def test_days_and_networks_are_counted_rightly(tmp_path: Path) -> None:
+    world = Generator(seed=5, wanted=5000, iso=True).generate()
+    fill(tmp_path / "db", world.records)
+    rows = summarize(tmp_path / "db", "".join(world.lines))
+    del rows["all"]
+    counts = count_lines(world.lines)
+    columns = ("deferred", "came_back", "never_came_back", "median_delay", "delay_95th_percentile")
+    columns = (*columns, "whitelisted", "auto_whitelisted", "known")
+    for name, row in rows.items():
+        assert tuple(str(row.get(column, "")) for column in columns) == counts[name].row(), name
+    days = {name for name in counts if "-" in name}
+    assert days == {name for name, row in rows.items() if row["table"] == "day"}
+    most = sorted((len(count.mails) for name, count in counts.items() if name not in days), reverse=True)[:20]
+    assert [int(str(row["deferred"])) for row in rows.values() if row["table"] == "network"] == most
 
 
 def test_a_mail_is_a_triplet_and_counted_once(tmp_path: Path) -> None:
