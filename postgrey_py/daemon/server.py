@@ -82,14 +82,16 @@ class Connection(asyncio.BufferedProtocol):
         for request in requests:
             if not self._turn.add(self, request):
                 self._is_closing = True
-                return
+                break
             if self._server.settings.exim:
                 self._is_closing = True
                 self._turn.hang_up(self)
-                return
+                break
         if requests and len(self._server.connections) == 1:
             # Nobody else can have asked in this turn: its end need not wait for another look at the sockets.
             self._turn.finish()
+        elif requests:
+            self._turn.finish_soon()
 
     def eof_received(self) -> bool:
         # A client that has said all it has to say still gets its answers; the transport stays open for them.

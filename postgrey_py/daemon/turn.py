@@ -13,13 +13,17 @@ from collections.abc import Callable
 from typing import Protocol
 
 from postgrey_py.daemon.logs import Log
-from postgrey_py.daemon.protocol import RawRequest
+from postgrey_py.daemon.protocol import REQUEST_TYPE, RawRequest
 from postgrey_py.database.store import Store
 from postgrey_py.errors import DatabaseError
 from postgrey_py.greylist.policy import PASS, Decision, Level, LogLine, Policy, complaint
-from postgrey_py.greylist.request import MAX_VALUE_CHARACTERS, MissingAttributeError, bad_test_time, make_request
-
-REQUEST_TYPE = "smtpd_access_policy"
+from postgrey_py.greylist.request import (
+    MAX_VALUE_CHARACTERS,
+    MissingAttributeError,
+    Request,
+    bad_test_time,
+    make_request,
+)
 
 # How often a database that stays broken is complained of.
 COMPLAINT_INTERVAL = 60.0
@@ -62,21 +66,18 @@ class Turn:
         self._passed_unseen = 0
         self._complained = 0.0
 
-    def add(self, client: Client, raw: RawRequest) -> bool:
+    def add(self, client: Client, request: Request | RawRequest) -> bool:
         """Decide a request of this client; false when the protocol does not allow it any more requests."""
-        if not self._is_scheduled:
-            self._is_scheduled = True
-            self._schedule(self.finish)
-        attributes = raw.attributes
-        if raw.garbage or "policy_test_time" in attributes:
-            self._log_garbage(raw)
-        if attributes.get("request") != REQUEST_TYPE:
-            # The policy protocol's rule for trouble: log, and hang up without an answer.
-            kind = attributes.get("request", "")[:MAX_VALUE_CHARACTERS]
-            self._lines.append(LogLine(Level.ERROR, f"unrecognized request type: '{kind}'"))
-            self._hang_ups.append(client)
-            return False
-        reply = f"action={self._decide(attributes)}\n\n".encode("latin-1", "replace")
+        if isinstance(request, RawRequest):
+            self._log_garbage(request)
+            kind = request.attributes.get("request", "")
+            if kind != REQUEST_TYPE:
+                # The policy protocol's rule for trouble: log, and hang up without an answer.
+                text = f"unrecognized request type: '{kind[:MAX_VALUE_CHARACTERS]}'"
+                self._lines.append(LogLine(Level.ERROR, text))
+                self._hang_ups.append(client)
+                return False
+        reply = f"action={self._decide(request)}\n\n".encode("latin-1", "replace")
         answers = self._answers
         answers[client] = answers[client] + reply if client in answers else reply
         return True
@@ -87,6 +88,12 @@ class Turn:
             self._hang_ups.append(client)
         else:
             client.hang_up()
+
+    def finish_soon(self) -> None:
+        """End the turn when all that has arrived by now was added."""
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._schedule(self.finish)
 
     def finish(self) -> None:
         """Commit, log, and answer every request since the last time."""
@@ -139,8 +146,8 @@ class Turn:
         self._log.line(Level.WARNING, text)
         self._passed_unseen = 0
 
-    def _decide(self, attributes: dict[str, str]) -> str:
-        """The action for these attributes; the lines for it go to the turn's log."""
+    def _decide(self, request: Request | RawRequest) -> str:
+        """The action for this request; the lines for it go to the turn's log."""
         if self._is_down:
             self._passed_unseen += 1
             return PASS
@@ -148,7 +155,8 @@ class Turn:
         if self._failure is not None:
             return PASS
         try:
-            request = make_request(attributes)
+            if isinstance(request, RawRequest):
+                request = make_request(request.attributes)
             decision = self._policy.decide(request, int(time.time()))
         except MissingAttributeError as error:
             decision = Decision(PASS, (complaint(str(error)),))

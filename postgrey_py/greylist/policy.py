@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import re
 import time
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from postgrey_py.greylist.keys import Address, client_key, parse_address, triplet_key
@@ -22,6 +23,11 @@ PASS = "DUNNO"
 
 # unlike 1.37, which forgets a message after ten others and then adds the header again.
 REMEMBERED_INSTANCES = 1000
+
+REMEMBERED_TEXTS = 256
+
+# Values that log lines leave out.
+_UNLOGGED = ("", "0")
 
 # A client's count goes up, and a whitelisted client's record is refreshed, at most this often.
 COUNTING_INTERVAL = SECONDS_PER_HOUR
@@ -68,6 +74,8 @@ class Table(Protocol):
 
     def __setitem__(self, key: bytes, value: bytes, /) -> None: ...
 
+    def setdefault(self, key: bytes, value: bytes, /) -> bytes: ...
+
 
 class Client(NamedTuple):
     """A client's record in postgrey_clients.db, or what stands for a missing one: no passes, never seen."""
@@ -107,6 +115,8 @@ class Policy:
         self._version = version
         self._instances: dict[str, None] = {}
         self._text_template = _make_template(settings.greylist_text, "sr")
+        # Recipients are in a few domains, and what a first try is told depends on nothing else.
+        self._text = lru_cache(REMEMBERED_TEXTS)(self._make_text)
         self._header_template = _make_template(settings.x_greylist_header, "tvdh")
 
     def decide(self, request: Request, now: int) -> Decision:
@@ -134,20 +144,23 @@ class Policy:
         settings = self._settings
         log: tuple[LogLine, ...] = ()
         key = triplet_key(address, request.sender, request.recipient, settings)
-        value = self._triplets.get(key)
-        if value is None:
+        fresh = format_record(now, now)
+        # Most triplets are new, and for those this is one search in the database instead of two.
+        value = self._triplets.setdefault(key, fresh)
+        if value is fresh:
             first_seen, passed_before = now, False
         else:
             first_seen, passed_before = _first_seen(value, now, settings)
             if first_seen > now:
                 log += (LogLine(Level.WARNING, "correcting date for first seen in the future!"),)
                 first_seen = now
-        self._triplets[key] = format_record(first_seen, now)
+            self._triplets[key] = format_record(first_seen, now)
 
         missing = settings.delay - (now - first_seen)
         if missing > 0:
             reason = "new" if first_seen == now else f"early-retry ({missing}s missing)"
-            reply = f"{settings.greylist_action} {self._text(request, missing)}"
+            text = self._text(request.knows_etrn, missing, request.recipient.rpartition("@")[2])
+            reply = f"{settings.greylist_action} {text}"
             return Decision(reply, (*log, _action_line(request, "greylist", reason)))
         if passed_before:
             return Decision(PASS, (*log, _action_line(request, "pass", "triplet found")))
@@ -176,7 +189,7 @@ class Policy:
         if self._count(client, now) != self._settings.auto_whitelist_clients:
             return ()
         text = address.text()
-        name = f"{request.client_name}[{text}]" if _is_logged(request.client_name) else text
+        name = f"{request.client_name}[{text}]" if request.client_name not in _UNLOGGED else text
         return (LogLine(Level.WARNING, f"whitelisted: {name}"),)
 
     def _is_new_instance(self, instance: str | None) -> bool:
@@ -190,13 +203,13 @@ class Policy:
             del self._instances[next(iter(self._instances))]
         return True
 
-    def _text(self, request: Request, missing: int) -> str:
+    def _make_text(self, knows_etrn: bool, missing: int, domain: str) -> str:
         template = self._text_template
-        if request.knows_etrn and not ("0" <= template[:1] <= "9"):
+        if knows_etrn and not ("0" <= template[:1] <= "9"):
             # 1.37: Exchange servers misread Postfix's default code 4.7.1; Postfix takes another only since 2.3,
             # which is the first to send etrn_domain.
             template = f"4.2.0 {template}"
-        return template.format(s=missing, r=request.recipient.rpartition("@")[2])
+        return template.format(s=missing, r=domain)
 
     def _header(self, delay: int, clock: int) -> str:
         return self._header_template.format(
@@ -232,16 +245,13 @@ def _passed(request: Request, reason: str) -> Decision:
 def _action_line(request: Request, action: str, reason: str, extra: str = "") -> LogLine:
     """The one line that every decision is logged with; an interface that log analysers read."""
     address, name, sender, recipient, queue_id = request[:5]
+    start = f"action={action}, reason={reason}{extra}"
+    # 1.37: empty values are left out, and so is what Perl takes for false.
     return LogLine(
         Level.NOTICE,
-        f"{f'{queue_id}: ' if _is_logged(queue_id) else ''}action={action}, reason={reason}{extra}"
-        f"{f', client_name={name}' if _is_logged(name) else ''}"
-        f"{f', client_address={address}' if _is_logged(address) else ''}"
-        f"{f', sender={sender}' if _is_logged(sender) else ''}"
-        f"{f', recipient={recipient}' if _is_logged(recipient) else ''}",
+        f"{start if queue_id in _UNLOGGED else f'{queue_id}: {start}'}"
+        f"{'' if name in _UNLOGGED else f', client_name={name}'}"
+        f"{'' if address in _UNLOGGED else f', client_address={address}'}"
+        f"{'' if sender in _UNLOGGED else f', sender={sender}'}"
+        f"{'' if recipient in _UNLOGGED else f', recipient={recipient}'}",
     )
-
-
-def _is_logged(value: str) -> bool:
-    # 1.37: empty values are left out, and so is what Perl takes for false.
-    return value not in ("", "0")

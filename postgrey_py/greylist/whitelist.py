@@ -26,6 +26,15 @@ REMEMBERED_ANSWERS = 4096
 # `\z`, `\h`, `\R` or `(?i)` in the middle, and before Python 3.11 no possessive or atomic groups.
 _PATTERN_FLAGS = regex.IGNORECASE | regex.ASCII | regex.VERSION0
 
+# What `re` and `regex` read alike: letters, groups, sets, quantifiers that give back what they took.
+_COMMON_PATTERN = re.compile(
+    r"""(?: [\w@=:/,~%. ^$|-] | \\[dDwWsSb] | \\[.@/+*?|$^(){}\[\]-] | \((?:\?:)? | \)
+        | \[\^? (?: [\w.@:/,] | -(?!-) | \\[dDwWsS.\[\]/-] )+ \]
+        | (?: [*+?] | \{\d+(?:,\d*)?\} ) \?? (?!\+)
+    )*""",
+    re.ASCII | re.VERBOSE,
+)
+
 _PATTERN_ENTRY = re.compile(r"/([^\s]+)/", re.ASCII)
 _IPV4_ENTRY = re.compile(r"(\d{1,3}(?:\.\d{1,3}){1,3})(/\d{1,2})?", re.ASCII)
 _IPV6_ENTRY = re.compile(r".*:.*:.*")
@@ -172,13 +181,28 @@ def _add_pattern(line: Line, pattern: str, entries: _Entries) -> None:
 def _combine_patterns(patterns: list[str]) -> tuple[Any, ...]:
     """Compiled patterns that together match what any of `patterns` matches.
 
-    Calling a pattern costs more than trying it, so the plain ones are tried in one go. One with groups that it
-    refers to by number or name, or with flags of its own, would mean something else among others: it stays alone.
+    Calling a pattern costs more than trying it, so the plain ones are tried in one go, and by `re`, which is twice as
+    fast, where it cannot mean anything else. One with groups that it refers to by number or name, or with flags of its
+    own, would mean something else among others: it stays alone.
     """
     plain = [pattern for pattern in patterns if not re.search(r"\\[1-9gkKEQR]|\(\?(?!:)|\(\*", pattern)]
     alone = [pattern for pattern in patterns if pattern not in plain]
-    together = ["|".join(f"(?:{pattern})" for pattern in plain)] if plain else []
-    return tuple(regex.compile(pattern, _PATTERN_FLAGS) for pattern in together + alone)
+    simple = [pattern for pattern in plain if _means_the_same_to_re(pattern)]
+    others = [pattern for pattern in plain if pattern not in simple]
+    compiled = [re.compile(_any_of(simple), re.IGNORECASE | re.ASCII)] if simple else []
+    together = [_any_of(others)] if others else []
+    return (*compiled, *(regex.compile(pattern, _PATTERN_FLAGS) for pattern in together + alone))
+
+
+def _any_of(patterns: list[str]) -> str:
+    return "|".join(f"(?:{pattern})" for pattern in patterns)
+
+
+def _means_the_same_to_re(pattern: str) -> bool:
+    try:
+        return _COMMON_PATTERN.fullmatch(pattern) is not None and bool(re.compile(pattern))
+    except re.error:
+        return False
 
 
 def _add_ipv4_network(line: Line, numbers: str, mask: str | None, entries: _Entries) -> None:

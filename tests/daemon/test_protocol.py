@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from postgrey_py.daemon.protocol import (
     MAX_LOGGED_GARBAGE,
     MAX_REQUEST_BYTES,
-    USED_ATTRIBUTES,
     RawRequest,
     RequestReader,
     RequestShape,
     RequestTooLongError,
 )
+from tests.daemon.shapes import ready
 
 untimed = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -25,18 +25,15 @@ MORE = b"more=of it\n\n"
 def feed_in_pieces(pieces: list[bytes]) -> list[RawRequest]:
     """The requests that one reader finds in these pieces of input; one that learns their shape finds the same."""
     reader, learner = RequestReader(), RequestReader(RequestShape())
-    requests = [request for piece in pieces for request in reader.feed(piece)]
+    requests = [request for piece in pieces for request in feed(reader, piece)]
     learned = [request for piece in pieces for request in learner.feed(piece)]
-    assert used(learned) == used(requests)
+    assert [ready(request) for request in learned] == [ready(request) for request in requests]
     return requests
 
 
-def used(requests: list[RawRequest]) -> list[RawRequest]:
-    """What a decision sees of these requests."""
-    return [
-        RawRequest({name: value for name, value in attributes.items() if name in USED_ATTRIBUTES}, garbage)
-        for attributes, garbage in requests
-    ]
+def feed(reader: RequestReader, octets: bytes) -> list[RawRequest]:
+    """What a reader that reads line by line finds."""
+    return [request for request in reader.feed(octets) if isinstance(request, RawRequest)]
 
 
 def read(octets: bytes) -> list[RawRequest]:

@@ -16,6 +16,7 @@ from postgrey_py.database.environment import Environment
 from postgrey_py.database.store import Store
 from postgrey_py.errors import DatabaseError
 from postgrey_py.greylist.policy import Level, Policy
+from postgrey_py.greylist.request import Request
 from postgrey_py.greylist.settings import Settings
 from postgrey_py.greylist.whitelist import ClientWhitelist, Line, RecipientWhitelist
 from tests.support import policy as policy_client
@@ -26,7 +27,7 @@ PASSED = b"action=DUNNO\n\n"
 WHO = "client_name=mail.example.com, client_address=192.0.2.7, sender=alice@example.com, recipient=bob@example.org"
 
 
-def make_request(**attributes: str | int | None) -> RawRequest:
+def make_request(**attributes: str | int | None) -> Request | RawRequest:
     """A request as the protocol hands it on, at NOW unless it says otherwise."""
     fields: dict[str, str | int | None] = {"policy_test_time": NOW, **attributes}
     (request,) = RequestReader().feed(policy_client.make_request(**fields))
@@ -66,9 +67,12 @@ class FragileTable:
         self._store = store
 
     def get(self, key: bytes) -> bytes | None:
+        return self._store.triplets.get(key)
+
+    def setdefault(self, key: bytes, value: bytes) -> bytes:
         if self.is_broken:
             raise DatabaseError("can't read: it is broken")
-        return self._store.triplets.get(key)
+        return self._store.triplets.setdefault(key, value)
 
     def __setitem__(self, key: bytes, value: bytes) -> None:
         self._store.triplets[key] = value
@@ -124,7 +128,13 @@ class World:
         return Connection(name, self.events)
 
     def add(self, connection: Connection, **attributes: str | int | None) -> bool:
-        return self.turn.add(connection, make_request(**attributes))
+        return self.add_raw(connection, make_request(**attributes))
+
+    def add_raw(self, connection: Connection, request: Request | RawRequest) -> bool:
+        """Add a request, and have the turn end as the server does."""
+        is_accepted = self.turn.add(connection, request)
+        self.turn.finish_soon()
+        return is_accepted
 
     def finish(self) -> list[Any]:
         """Let the loop end the turn; returns what happened since the last time."""
@@ -279,7 +289,7 @@ def test_another_type_of_request_is_logged_and_closes_the_connection(kind: str, 
 
 
 def test_no_type_of_request_is_another_type(world: World) -> None:
-    assert not world.turn.add(world.connect(), RawRequest({}, []))
+    assert not world.add_raw(world.connect(), RawRequest({}, []))
     assert world.finish() == [(Level.ERROR, "unrecognized request type: ''"), ("client", "hung up")]
 
 
@@ -310,7 +320,7 @@ def test_an_address_that_is_none_lets_mail_pass(world: World) -> None:
 
 def test_garbage_is_logged_before_the_decision(world: World) -> None:
     raw = make_request(client_name="white.example")
-    world.turn.add(world.connect(), RawRequest(raw.attributes, ["one", "\xe9\x01"]))
+    world.add_raw(world.connect(), RawRequest(raw.attributes, ["one", "\xe9\x01"]))
     events = world.finish()
     assert events[:2] == [
         (Level.WARNING, "ignoring garbage: <one>"),
@@ -332,7 +342,7 @@ def test_a_test_time_that_is_no_number_is_garbage(text: str, shown: str, world: 
 
 
 def test_garbage_of_another_type_of_request_is_logged_too(world: World) -> None:
-    world.turn.add(world.connect(), RawRequest({}, ["GET / HTTP/1.0"]))
+    world.add_raw(world.connect(), RawRequest({}, ["GET / HTTP/1.0"]))
     assert world.finish() == [
         (Level.WARNING, "ignoring garbage: <GET / HTTP/1.0>"),
         (Level.ERROR, "unrecognized request type: ''"),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 import pytest
+import regex
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -241,6 +242,19 @@ def test_patterns_mean_the_same_among_others_as_alone(patterns: list[str], name:
     alone = {entry: whitelist for entry, whitelist in each if not whitelist.warnings}
     together = make_clients(*alone)
     assert lists_name(together, name) == any(lists_name(whitelist, name) for whitelist in alone.values())
+
+
+@untimed
+@given(
+    st.sampled_from(PATTERNS) | st.text("()[]{}|\\ab12,?*+^$:-.dsw", min_size=1, max_size=8),
+    st.text("abxABX|1-. \xe9\xc9", max_size=6),
+)
+def test_patterns_mean_what_regex_takes_them_for(pattern: str, name: str) -> None:
+    # Some are left to `re`.
+    whitelist = ClientWhitelist(make_lines([f"/{pattern}/"]))
+    if not whitelist.warnings:
+        expected = regex.search(pattern, name, regex.IGNORECASE | regex.ASCII | regex.VERSION0)
+        assert lists_name(whitelist, name) == bool(expected)
 
 
 def test_patterns_do_not_see_addresses() -> None:
