@@ -9,17 +9,26 @@ TESTS ?= tests
 
 # Debian's names. What the program needs to be built and to run:
 RUN_PACKAGES = python3 python3-venv python3-dev gcc libc6-dev libdb5.3-dev
-# What the tests need beside that: Perl Postgrey's modules, Berkeley DB's tools, a real Postfix, man page checkers.
+# What the tests need beside that: Perl Postgrey's modules, Berkeley DB's tools, a real Postfix, checkers of man pages,
+# shell scripts and XML, the shell of illumos; what makes Debian roots.
 TEST_PACKAGES = $(RUN_PACKAGES) perl db5.3-util postfix mandoc man-db procps mount zsh \
+	ksh93u+m libxml2-utils shellcheck git iproute2 mmdebstrap \
 	libberkeleydb-perl libio-multiplex-perl libnet-dns-perl libnet-rblclient-perl libnet-server-perl \
 	libnetaddr-ip-perl libparse-syslog-perl
+
+# All but the completions, which are made from the parsers of options.
+SHELL_SCRIPTS = $(shell grep -rlE '^\#!.*/(env )?(ba)?sh$$' .ci build-aux scripts) \
+	$(wildcard debian/*.postinst debian/*.postrm debian/*.preinst debian/*.prerm) tests/packaging/data/smf_include.sh
+
+# The Debian package is built in a root of this suite, by default that of this machine.
+SUITE ?= $(shell . /etc/os-release && echo "$$VERSION_CODENAME")
 
 PYTEST = .venv/bin/python -m pytest
 REFERENCE = .reference/postgrey/usr/sbin/postgrey
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check lint proof bench clean empty-root test-setup test-packages .venv
+.PHONY: help run test check lint proof bench dist deb clean empty-root test-setup test-packages .venv
 # One apt-get and one pip at a time; pytest's output stays in order.
 .NOTPARALLEL:
 
@@ -34,12 +43,13 @@ run: .venv  ## set everything up and serve on 127.0.0.1, port 10023 or PORT=numb
 test: test-setup  ## run all tests but the slow proofs (TESTS=what: only these); a skipped test is an error
 	$(PYTEST) -m 'not proof' $(TESTS)
 
-check: lint test  ## check format, lint, strict types and man pages, and run the tests
+check: lint test  ## check all that `make lint` does, and run the tests
 
-lint: test-setup  ## check format, lint, strict types and man pages
+lint: test-setup  ## check format, lint, strict types, shell scripts and man pages
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
+	shellcheck $(SHELL_SCRIPTS)
 	build-aux/lint-man man/*.[18]
 
 proof: test-setup  ## run the slow proofs
@@ -48,6 +58,17 @@ proof: test-setup  ## run the slow proofs
 bench: test-setup  ## measure speed and stalls side by side with Perl Postgrey
 	.venv/bin/python -m bench.speed
 	.venv/bin/python -m bench.stall
+
+# The wheel is made from the source distribution, so that what is missing there is missed at once. No build isolation:
+# setuptools is that of .venv, and nothing is fetched. The time of the last commit is that of the wheel's files.
+dist: .venv/.test-ready  ## build wheel and source distribution into dist/
+	rm -rf dist postgrey_py.egg-info
+	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || date +%s)} \
+		.venv/bin/python -m build --no-isolation
+
+deb:  ## build and test the Debian package in a Debian root, SUITE=name (as root, with mmdebstrap)
+	build-aux/debian-package $(SUITE) build/debian/$(SUITE)-build build/debian/$(SUITE)-package
+	@ls build/debian/$(SUITE)-package/*.deb
 
 empty-root:  ## run .ci/run and `make run` in a new, minimal Debian root (as root, with mmdebstrap)
 	build-aux/empty-root

@@ -135,6 +135,7 @@ def check_promises(server: PolicyServer, load: Load) -> None:
 # A full disk
 
 
+@pytest.mark.root
 @pytest.mark.parametrize("leave", [0, 3, 12])
 def test_full_disk_lets_mail_pass_until_there_is_room(
     leave: int, start: StartServer, small_disk: Path, tmp_path: Path
@@ -156,6 +157,7 @@ def test_full_disk_lets_mail_pass_until_there_is_room(
     check_promises(server, load)
 
 
+@pytest.mark.root
 def test_full_disk_at_the_end_of_a_log_file(start: StartServer, small_disk: Path, tmp_path: Path) -> None:
     """A log file has its place on the disk from the start; the next one does not."""
     start(dbdir=small_disk / "db").stop()
@@ -177,6 +179,7 @@ def test_full_disk_at_the_end_of_a_log_file(start: StartServer, small_disk: Path
     check_promises(server, load)
 
 
+@pytest.mark.root
 def test_disk_too_full_for_a_checkpoint(start: StartServer, small_disk: Path, tmp_path: Path) -> None:
     start(dbdir=small_disk / "db").stop()
     server = start_at_journal(start, tmp_path, small_disk / "db")
@@ -196,6 +199,7 @@ def test_disk_too_full_for_a_checkpoint(start: StartServer, small_disk: Path, tm
     check_promises(server, load)
 
 
+@pytest.mark.root
 @pytest.mark.parametrize("end", ["stopped", "killed"])
 def test_server_that_ends_on_a_full_disk_has_kept_its_promises(
     end: str, start: StartServer, small_disk: Path, tmp_path: Path
@@ -224,6 +228,7 @@ def test_server_that_ends_on_a_full_disk_has_kept_its_promises(
     check_promises(server, load)
 
 
+@pytest.mark.root
 def test_requests_and_signals_are_answered_while_the_disk_is_full(
     start: StartServer, small_disk: Path, tmp_path: Path
 ) -> None:

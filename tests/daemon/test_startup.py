@@ -240,6 +240,7 @@ def check_it_is_nobody(pid: int) -> None:
     assert {int(fields[name][0], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")} == {0}
 
 
+@pytest.mark.root
 def test_root_becomes_another_user_for_good(start: StartServer, open_directory: Path) -> None:
     dbdir = open_directory / "db"
     dbdir.mkdir()
@@ -263,6 +264,7 @@ def test_root_becomes_another_user_for_good(start: StartServer, open_directory: 
     assert not path.exists()
 
 
+@pytest.mark.root
 def test_root_becomes_another_user_in_the_background(daemonize: StartDaemon, open_directory: Path) -> None:
     dbdir = open_directory / "db"
     dbdir.mkdir()
@@ -277,6 +279,7 @@ def test_root_becomes_another_user_in_the_background(daemonize: StartDaemon, ope
     assert daemon.stop() == 0
 
 
+@pytest.mark.root
 def test_dbdir_that_the_user_may_not_write_is_told(daemonize: StartDaemon, open_directory: Path) -> None:
     dbdir = open_directory / "db"
     dbdir.mkdir(mode=0o755)
@@ -286,6 +289,7 @@ def test_dbdir_that_the_user_may_not_write_is_told(daemonize: StartDaemon, open_
     assert list(dbdir.iterdir()) == []
 
 
+@pytest.mark.root
 def test_ordinary_user_runs_it_as_himself(open_directory: Path) -> None:
     """Without --user and --group, which 1.37 insists on; and those of others are refused."""
     # Not through the command, because the Python of a developer may be closed to others.

@@ -7,8 +7,11 @@ that takes a network, the machines do not.
 
 from __future__ import annotations
 
+import functools
+import itertools
 import os
 import subprocess
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
@@ -18,10 +21,18 @@ from tests.support.servers import ROOT
 # Where roots are kept, a directory that git ignores.
 ROOTS = ROOT / "build" / "debian"
 
-# systemd keeps its services in control groups: one for all of this machine, below which nobody else has any.
-CONTROL_GROUPS = next(
-    Path(line.split()[1]) for line in Path("/proc/mounts").read_text().splitlines() if line.split()[2] == "cgroup2"
-)
+# Who builds the package in a suite, and pytest's options while he does. In bookworm root runs all the tests. In trixie,
+# which therefore is done first, an ordinary user builds it, as on the machines of distributions; the longest tests are
+# left out.
+BUILDS = {
+    "trixie": ("builder", "--ignore=tests/parity --deselect=tests/database/test_snapshot.py"),
+    "bookworm": ("root", ""),
+}
+
+# The first test in a suite waits for its package and its root.
+TIMEOUT = 1200
+
+_numbers = itertools.count(1)
 
 SETUP = """
 root=$1/root
@@ -56,18 +67,21 @@ exec env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin /sbin/init
 """
 
 
+def _find_control_groups() -> Path:
+    """Where systemd can keep its services, in a control group below which nobody else has any."""
+    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    paths = [path for _, path, kind, *_ in mounts if kind == "cgroup2"]
+    assert paths, "no control groups (cgroup2) are mounted, which a machine with systemd needs"
+    return Path(paths[0])
+
+
 class Machine(Namespace):
     """A Debian machine of its own while it is open, with the packages in its apt archive at hand."""
 
     def __init__(self, suite: str, directory: Path) -> None:
         self.suite = suite
-        self._group = CONTROL_GROUPS / f"postgrey-py-{os.getpid()}"
-        subprocess.run(
-            [ROOT / "build-aux" / "debian-root", suite, "system", ROOTS / f"{suite}-system"],
-            check=True,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-        )
+        self._group = _find_control_groups() / f"postgrey-py-{os.getpid()}-{next(_numbers)}"
+        build_package(suite)
         # The first process joins a control group, which then is the root of all those that systemd sees.
         join = f'mkdir -p {self._group}; echo $$ >{self._group}/cgroup.procs; exec unshare --cgroup bash -euc "$@"'
         arguments = [SETUP, "setup", str(directory / "machine"), str(ROOTS / f"{suite}-system")]
@@ -110,15 +124,35 @@ class Machine(Namespace):
         return path
 
 
-def build_package(suite: str) -> Path:
-    """The Debian package of this tree, built and tested in a root of this suite."""
+@functools.cache
+def _start_preparations() -> dict[str, Future[Path]]:
+    """Build the package of this tree, and a root to try it in, in all suites at the same time."""
+    executor = ThreadPoolExecutor(len(BUILDS))
+    return {suite: executor.submit(_prepare, suite) for suite in BUILDS}
+
+
+def _prepare(suite: str) -> Path:
+    user, tests = BUILDS[suite]
+    package, root = ROOTS / f"{suite}-package", ROOTS / f"{suite}-build"
+    _make("debian-package", suite, str(root), str(package), user, env={**os.environ, "PYTEST_ADDOPTS": tests})
+    _make("debian-root", suite, "system", str(ROOTS / f"{suite}-system"))
+    (file,) = package.glob("postgrey-py_*_all.deb")
+    return file
+
+
+def _make(script: str, *arguments: str, env: dict[str, str] | None = None) -> None:
     result = subprocess.run(
-        [ROOT / "build-aux" / "debian-package", suite, ROOTS / f"{suite}-build", ROOTS / f"{suite}-package"],
+        [ROOT / "build-aux" / script, *arguments],
+        env=env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
     )
     assert result.returncode == 0, result.stdout
-    (package,) = (ROOTS / f"{suite}-package").glob("postgrey-py_*_all.deb")
-    return package
+
+
+def build_package(suite: str) -> Path:
+    """The Debian package of this tree, built and tested in a root of this suite."""
+    return _start_preparations()[suite].result()

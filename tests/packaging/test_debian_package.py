@@ -1,25 +1,33 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Our Debian package by itself, on a machine with systemd: installed, hardened, restarted, removed, purged."""
+"""Our Debian package on a machine with systemd: installed, hardened, restarted, replaced, removed, purged."""
 
 from __future__ import annotations
 
 import re
-import threading
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.packaging.machine import ROOTS, Machine, build_package
+from tests.packaging.machine import BUILDS, ROOTS, TIMEOUT, Machine, build_package
 from tests.packaging.namespaces import wait_until
 from tests.support.policy import make_request
 from tests.support.servers import ROOT
 
-pytestmark = pytest.mark.proof
+pytestmark = [pytest.mark.proof, pytest.mark.root, pytest.mark.timeout(TIMEOUT)]
 
 PORT = 10023
 DEFERRED = "DEFER_IF_PERMIT 4.2.0 Greylisted, see http://postgrey.schweikert.ch/help/example.org.html"
 RESTARTS = 10
+PACKAGE = "/srv/postgrey-py_1.0.0-1_all.deb"
+
+# What administrators and programs other than this package change in a directory tree, from the first boot on.
+OTHER_FILES = re.compile(
+    r"/(dev|proc|sys|root|srv|tmp)(/|$)|/run/(?!postgrey)|/etc/(passwd|group|shadow|gshadow|subuid|subgid)-$"
+    r"|/var/(cache|log)/|/var/lib/(apt|dpkg|ucf|private)/|/var/lib/systemd/(?!deb-systemd)|/etc/\.pwd\.lock$"
+)
 
 # Asks over a Unix socket in there, as Postfix would.
 ASK_UNIX = """
@@ -32,7 +40,25 @@ print scalar <$server>;
 """
 
 
-@pytest.fixture(scope="module", params=["bookworm", "trixie"])
+# Asks one request after the other, each over a new connection, until standard input ends; prints how many.
+ASK_ALL_THE_TIME = """
+import select, socket, sys
+port, request, count = int(sys.argv[1]), sys.argv[2].encode(), 0
+while not select.select([sys.stdin], [], [], 0)[0]:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
+        client.sendall(request)
+        reply = b""
+        while not reply.endswith(b"\\n\\n"):
+            part = client.recv(4096)
+            if not part:
+                sys.exit(f"closed after {reply}")
+            reply += part
+    count += 1
+print(count)
+"""
+
+
+@pytest.fixture(scope="module", params=list(BUILDS))
 def suite(request: pytest.FixtureRequest) -> str:
     build_package(request.param)
     return str(request.param)
@@ -46,11 +72,26 @@ def machine(suite: str, tmp_path: Path) -> Iterator[Machine]:
         yield machine
 
 
+@pytest.fixture(scope="module")
+def shared(suite: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    with Machine(suite, tmp_path_factory.mktemp("shared")) as machine:
+        machine.bring(build_package(suite))
+        machine.apt("install", PACKAGE)
+        yield machine
+
+
 @pytest.fixture
-def installed(machine: Machine) -> Machine:
-    """A machine with our package installed."""
-    machine.apt("install", "/srv/postgrey-py_1.0.0-1_all.deb")
-    return machine
+def installed(shared: Machine) -> Iterator[Machine]:
+    """A machine with our package installed, which a test leaves so: options, whitelists and database go back."""
+    yield shared
+    shared.shell(
+        "systemctl disable --now --quiet postgrey.socket\n"
+        "systemctl stop postgrey\n"
+        "rm -rf /var/lib/postgrey/* /etc/postgrey/*.local\n"
+        "cp /usr/share/postgrey-py/default /etc/default/postgrey\n"
+        "systemctl reset-failed postgrey\n"
+        "systemctl start postgrey\n"
+    )
 
 
 def configure(machine: Machine, options: str) -> None:
@@ -63,12 +104,8 @@ def main_pid(machine: Machine) -> str:
 
 
 def list_files(machine: Machine) -> set[str]:
-    """What a package could leave behind, without the books of dpkg and its friends."""
-    listing = machine.shell(
-        "find / -xdev -path /srv -prune -o -path /root -prune -o -print; find /run /tmp -not -path '/run/systemd/*'"
-    )
-    books = r"/var/(lib|cache|log)/(apt|dpkg|ucf|systemd|debconf|private)(/|$)|/var/(log|cache)/|/etc/.*[-~]$|/run/"
-    return {path for path in listing.splitlines() if not re.match(books, path)}
+    """All files that a package could leave behind."""
+    return {path for path in machine.shell("find / /run -xdev").splitlines() if not OTHER_FILES.match(path)}
 
 
 def test_commands_and_paths_are_debians(installed: Machine) -> None:
@@ -85,7 +122,7 @@ def test_commands_and_paths_are_debians(installed: Machine) -> None:
 
 def test_removal_leaves_the_configuration_and_purge_nothing(machine: Machine) -> None:
     before = list_files(machine)
-    machine.apt("install", "/srv/postgrey-py_1.0.0-1_all.deb")
+    machine.apt("install", PACKAGE)
     assert machine.ask(PORT, make_request()) == [DEFERRED]
     machine.write("/etc/postgrey/whitelist_clients.local", "own.example\n")
 
@@ -93,22 +130,30 @@ def test_removal_leaves_the_configuration_and_purge_nothing(machine: Machine) ->
     assert machine.shell("systemctl is-active postgrey || true").strip() == "inactive"
     kept = list_files(machine) - before
     assert {"/etc/default/postgrey", "/etc/postgrey/whitelist_clients", "/var/lib/postgrey/postgrey.db"} <= kept
-    assert not [path for path in kept if path.startswith(("/usr", "/lib"))]
-    machine.apt("install", "/srv/postgrey-py_1.0.0-1_all.deb")
+    assert not [path for path in kept if path.startswith(("/usr", "/lib", "/run"))]
+
+    machine.apt("install", PACKAGE)
     assert machine.ask(PORT, make_request(client_name="own.example")) == ["DUNNO"]
     assert machine.shell("systemctl is-enabled postgrey").strip() == "enabled"
 
-    machine.apt("purge", "postgrey-py")
-    assert list_files(machine) - before == {"/etc/postgrey", "/etc/postgrey/whitelist_clients.local"}
-    assert before <= list_files(machine)
-    assert machine.shell("ucfq --with-colons /etc/default/postgrey") == "/etc/default/postgrey:::\n"
-    machine.apt("install", "/srv/postgrey-py_1.0.0-1_all.deb")
-    assert machine.ask(PORT, make_request()) == [DEFERRED]
+    for commands in (["remove", "purge"], ["purge"]):
+        for command in commands:
+            machine.apt(command, "postgrey-py")
+        # Of the administrator's own files nothing goes.
+        assert list_files(machine) ^ before == {"/etc/postgrey", "/etc/postgrey/whitelist_clients.local"}
+        assert machine.shell("ucfq --with-colons /etc/default/postgrey") == "/etc/default/postgrey:::\n"
+        assert machine.shell("dpkg-query -W -f '${db:Status-Status}' postgrey-py 2>/dev/null || true") in (
+            "",
+            "not-installed",
+        )
+        machine.apt("install", PACKAGE)
+        assert machine.ask(PORT, make_request()) == [DEFERRED]
+        assert machine.shell("systemctl is-enabled postgrey").strip() == "enabled"
 
 
-@pytest.mark.parametrize("first", ["postgrey", "/srv/postgrey-py_1.0.0-1_all.deb"])
+@pytest.mark.parametrize("first", ["postgrey", PACKAGE], ids=["postgrey", "postgrey-py"])
 def test_purging_what_was_replaced_hurts_nobody(machine: Machine, first: str) -> None:
-    names = ["postgrey", "/srv/postgrey-py_1.0.0-1_all.deb"]
+    names = ["postgrey", PACKAGE]
     second = names[1 - names.index(first)]
     gone = "postgrey" if first == "postgrey" else "postgrey-py"
     machine.apt("install", first)
@@ -126,36 +171,53 @@ def test_purging_what_was_replaced_hurts_nobody(machine: Machine, first: str) ->
     )
 
 
+@pytest.mark.parametrize("first", ["postgrey", PACKAGE], ids=["postgrey", "postgrey-py"])
+def test_what_removal_leaves_belongs_to_the_last_that_was_there(machine: Machine, first: str) -> None:
+    packages = {"postgrey": "postgrey", PACKAGE: "postgrey-py"}
+    (second,) = set(packages) - {first}
+    machine.apt("install", first)
+    machine.apt("install", second)
+    machine.apt("remove", packages[second])
+    files = ["/etc/default/postgrey", "/etc/postgrey/whitelist_clients", "/var/lib/postgrey/postgrey.db"]
+    machine.apt("purge", packages[first])
+    machine.run("ls", *files)
+    machine.apt("purge", packages[second])
+    for file in files:
+        machine.run("test", "-e", file, status=1)
+
+
 def test_a_service_that_was_disabled_stays_so(machine: Machine) -> None:
     machine.apt("install", "postgrey")
     machine.shell("systemctl disable --now postgrey")
-    machine.apt("install", "/srv/postgrey-py_1.0.0-1_all.deb")
+    machine.apt("install", PACKAGE)
     assert machine.shell("systemctl is-enabled postgrey || true").strip() == "disabled"
+    assert machine.shell("systemctl is-active postgrey || true").strip() == "inactive"
 
 
 def test_files_that_nobody_changed_become_ours_and_debians_again(machine: Machine) -> None:
     machine.apt("install", "postgrey")
     perls = machine.shell("md5sum /etc/default/postgrey /etc/postgrey/*")
-    machine.apt("install", "/srv/postgrey-py_1.0.0-1_all.deb")
+    machine.apt("install", PACKAGE)
     machine.shell("cmp /etc/default/postgrey /usr/share/postgrey-py/default")
     machine.shell("cmp /etc/postgrey/whitelist_clients /usr/share/postgrey-py/whitelist_clients")
     machine.apt("install", "postgrey")
     assert machine.shell("md5sum /etc/default/postgrey /etc/postgrey/*") == perls
 
 
-def test_an_upgrade_restarts_it_and_asks_nothing(installed: Machine) -> None:
-    configure(installed, f"--inet={PORT} --delay=77")
-    installed.ask(PORT, make_request(policy_test_time="1000000000"))
-    pid = main_pid(installed)
-    installed.shell(
+def test_an_upgrade_restarts_it_and_asks_nothing(machine: Machine) -> None:
+    machine.apt("install", PACKAGE)
+    configure(machine, f"--inet={PORT} --delay=77")
+    machine.ask(PORT, make_request(policy_test_time="1000000000"))
+    pid = main_pid(machine)
+    machine.shell(
         "dpkg-deb -R /srv/postgrey-py_1.0.0-1_all.deb /tmp/next\n"
         "sed -i 's/^Version: .*/Version: 1.0.0-2/' /tmp/next/DEBIAN/control\n"
         "dpkg-deb -b /tmp/next /srv/postgrey-py_1.0.0-2_all.deb"
     )
-    installed.apt("install", "/srv/postgrey-py_1.0.0-2_all.deb")
-    assert installed.shell("systemctl is-active postgrey").strip() == "active"
-    assert main_pid(installed) != pid
-    (reply,) = installed.ask(PORT, make_request(policy_test_time="1000000078"))
+    machine.apt("install", "/srv/postgrey-py_1.0.0-2_all.deb")
+    assert machine.shell("systemctl is-active postgrey").strip() == "active"
+    assert main_pid(machine) != pid
+    (reply,) = machine.ask(PORT, make_request(policy_test_time="1000000078"))
     assert reply.startswith("PREPEND X-Greylist: delayed 78 seconds")
 
 
@@ -163,7 +225,7 @@ def test_the_unit_is_sound_and_rated_well(installed: Machine) -> None:
     units = "/lib/systemd/system/postgrey.service /lib/systemd/system/postgrey.socket"
     # Without man-db there is no manual to look for.
     assert installed.shell(f"systemd-analyze verify --man=no {units}") == ""
-    rating = installed.shell("systemd-analyze security --no-pager postgrey.service")
+    rating = installed.shell(f"systemd-analyze security --no-pager --offline=true {units.split()[0]}")
     exposure = re.search(r"Overall exposure level for postgrey.service: (\d+\.\d)", rating)
     assert exposure is not None
     assert float(exposure[1]) <= 2.0, rating
@@ -220,9 +282,12 @@ def test_repairs_are_allowed(installed: Machine) -> None:
 
 
 def test_it_logs_to_the_facility_mail_and_logcheck_keeps_quiet(installed: Machine) -> None:
+    selection = "-u postgrey --facility=mail _COMM=postgrey"
+    # One of those selected, lest journalctl skips another one behind it.
+    cursor = installed.shell(f"journalctl -n 1 --show-cursor {selection}").split()[-1]
     installed.ask(PORT, make_request(queue_id="4ABC"), make_request(client_name="x.debian.org"))
     installed.shell("systemctl reload postgrey; systemctl restart postgrey")
-    lines = installed.shell("journalctl -u postgrey -o short --facility=mail --no-pager _COMM=postgrey")
+    lines = installed.shell(f"journalctl -o short --no-pager --after-cursor='{cursor}' {selection}")
     for text in (
         "action=greylist, reason=new",
         "HUP received",
@@ -254,54 +319,47 @@ def test_a_start_that_fails_is_seen(installed: Machine) -> None:
 
 def test_ten_restarts_with_the_socket_refuse_no_connection(installed: Machine) -> None:
     installed.shell("systemctl stop postgrey && systemctl enable --now postgrey.socket && systemctl start postgrey")
-    done = threading.Event()
-    failures: list[str] = []
-    counts: list[int] = []
-
-    def ask_all_the_time() -> None:
-        count = 0
-        while not done.is_set():
-            try:
-                installed.ask(PORT, *[make_request()] * 1)
-                count += 1
-            except AssertionError as error:
-                failures.append(str(error))
-        counts.append(count)
-
-    askers = [threading.Thread(target=ask_all_the_time) for _ in range(3)]
+    command = ["nsenter", f"--target={installed.pid}", "--net", sys.executable, "-c", ASK_ALL_THE_TIME, str(PORT)]
+    askers = [
+        subprocess.Popen(
+            [*command, make_request(client_address=f"192.0.2.{number}").decode()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for number in range(3)
+    ]
     pids = {main_pid(installed)}
     try:
-        for asker in askers:
-            asker.start()
         for _ in range(RESTARTS):
             # So many in so short a time are too many for systemd otherwise.
             installed.shell("systemctl reset-failed postgrey; systemctl restart postgrey")
             pids.add(main_pid(installed))
     finally:
-        done.set()
-        for asker in askers:
-            asker.join()
-    assert failures == []
+        outcomes = [asker.communicate(timeout=120)[0] for asker in askers]
+    assert [asker.returncode for asker in askers] == [0, 0, 0], outcomes
+    assert all(int(outcome) > 10 * RESTARTS for outcome in outcomes), outcomes
     assert len(pids) == RESTARTS + 1
-    assert all(count > RESTARTS for count in counts), counts
 
 
-def test_the_socket_goes_with_the_package(installed: Machine) -> None:
-    installed.shell("systemctl stop postgrey && systemctl enable --now postgrey.socket")
-    assert installed.ask(PORT, make_request()) == [DEFERRED]
-    installed.apt("remove", "postgrey-py")
-    assert installed.shell(f"ss -Hltn sport = :{PORT}") == ""
+def test_the_socket_goes_with_the_package(machine: Machine) -> None:
+    machine.apt("install", PACKAGE)
+    machine.shell("systemctl stop postgrey && systemctl enable --now postgrey.socket")
+    assert machine.ask(PORT, make_request()) == [DEFERRED]
+    machine.apt("remove", "postgrey-py")
+    assert machine.shell(f"ss -Hltn sport = :{PORT}") == ""
 
 
-def test_exim_defers_and_then_accepts_with_the_header(installed: Machine) -> None:
-    installed.apt("install", "exim4-daemon-light")
-    configure(installed, f"--inet={PORT} --exim --delay=60")
+def test_exim_defers_and_then_accepts_with_the_header(machine: Machine) -> None:
+    machine.apt("install", PACKAGE, "exim4-daemon-light")
+    configure(machine, f"--inet={PORT} --exim --delay=2")
     statements = re.search(
         r"(?<=at its end:\n\n)(  warn\n.*?)(?=\nThen: )", (ROOT / "debian/README.exim").read_text(), re.S
     )
     assert statements is not None
-    installed.shell("useradd -m bob; install -d -m 1777 /var/mail")
-    installed.write(
+    machine.shell("useradd -m bob; install -d -m 1777 /var/mail")
+    machine.write(
         "/etc/exim4/exim4.conf",
         "primary_hostname = mx.example.org\nacl_smtp_rcpt = check\nqualify_domain = example.org\nbegin acl\ncheck:\n"
         f"{statements[0]}\n  accept\n"
@@ -309,43 +367,29 @@ def test_exim_defers_and_then_accepts_with_the_header(installed: Machine) -> Non
         "begin transports\nmailbox:\n  driver = appendfile\n  file = /tmp/inbox\n  user = bob\n  group = bob\n",
     )
 
-    def deliver(recipients: int = 1) -> str:
-        to = "".join(f"RCPT TO:<bob{number}@example.org>\r\n" for number in range(recipients))
+    def deliver() -> str:
+        """What Exim says to a client that sends a mail to two recipients."""
         mail = (
-            f"EHLO mail.example.com\r\nMAIL FROM:<alice@example.com>\r\n{to}"
+            "EHLO mail.example.com\r\nMAIL FROM:<alice@example.com>\r\n"
+            "RCPT TO:<bob@example.org>\r\nRCPT TO:<robert@example.org>\r\n"
             "DATA\r\nSubject: hello\r\n\r\nhello\r\n.\r\nQUIT\r\n"
         )
-        return installed.run("sh", "-c", "exim4 -odf -oMa 192.0.2.7 -bs", stdin=mail, status=None).stdout
+        return machine.run("exim4", "-odf", "-oMa", "192.0.2.7", "-bs", stdin=mail, status=None).stdout
 
-    assert re.search(r"^451 (4\.2\.0 )?Greylisted, see", deliver(2), re.MULTILINE), deliver(2)
-    installed.shell("[ ! -e /tmp/inbox ]")
-    # A minute passes in the database instead: its records become that much older.
-    installed.shell("systemctl stop postgrey")
-    age_database(installed, 61)
-    installed.shell("systemctl start postgrey || { journalctl -u postgrey --no-pager; exit 1; }")
-    assert "250 OK id=" in deliver(2)
-    inbox = installed.shell("cat /tmp/inbox || { cat /var/log/exim4/*; exit 1; }")
-    assert re.findall(r"^X-Greylist: delayed \d+ seconds by postgrey-1\.0\.0 at ", inbox, re.MULTILINE)
-    played = installed.run(
-        "sh",
-        "-c",
-        "exim4 -bh 198.51.100.9",
-        stdin=("EHLO other.example.com\r\nMAIL FROM:<carol@example.com>\r\nRCPT TO:<bob@example.org>\r\nQUIT\r\n"),
-        status=None,
-    )
-    assert re.search(r"^451 (4\.2\.0 )?Greylisted", played.stdout, re.MULTILINE)
+    answer = deliver()
+    assert len(re.findall(r"^451 Greylisted, see http://\S+\r?$", answer, re.MULTILINE)) == 2, answer
+    machine.shell("[ ! -e /tmp/inbox ]")
+    wait_until(lambda: "250 OK id=" in deliver())
+    mails = machine.shell("cat /tmp/inbox").split("From alice@example.com")[1:]
+    assert len(mails) == 2
+    for mail in mails:
+        (header,) = re.findall(r"^X-Greylist: (.*)$", mail, re.MULTILINE)
+        assert re.match(r"delayed \d+ seconds by postgrey-1\.0\.0 at ", header)
 
-
-def age_database(machine: Machine, seconds: int) -> None:
-    """Make every triplet this much older, with Berkeley DB's own tools."""
-    machine.shell("db5.3_dump -p -h /var/lib/postgrey -f /tmp/dump /var/lib/postgrey/postgrey.db")
-    dump = machine.shell("cat /tmp/dump")
-    older = re.sub(r"(?m)^ (\d+),(\d+)$", lambda m: f" {int(m[1]) - seconds},{int(m[2]) - seconds}", dump)
-    machine.write("/tmp/dump", older)
-    machine.shell(
-        "rm /var/lib/postgrey/*; db5.3_load -f /tmp/dump /var/lib/postgrey/postgrey.db\n"
-        "chown -R postgrey:postgrey /var/lib/postgrey"
-    )
+    # As the file tells to try it.
+    other = "EHLO other.example.com\r\nMAIL FROM:<carol@example.com>\r\nRCPT TO:<bob@example.org>\r\nQUIT\r\n"
+    played = machine.run("exim4", "-bh", "198.51.100.9", stdin=other, status=None).stdout
+    assert re.search(r"^451 Greylisted, see", played, re.MULTILINE), played
 
 
 def test_lintian_has_nothing_to_say(suite: str) -> None:

@@ -15,6 +15,8 @@ from tests.packaging.namespaces import PrivateSystem, wait_until
 from tests.support.policy import make_request
 from tests.support.servers import ROOT
 
+pytestmark = pytest.mark.root
+
 PORT = 10023
 TEXT = "Come back later, please; it's %s seconds"
 
@@ -66,7 +68,8 @@ def script(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Script]:
         wrapper = f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(ROOT))} exec {program} "$@"\n'
         system.write("/usr/sbin/postgrey", wrapper, mode=0o755)
         system.shell(
-            "sed -i /^postgrey:/d /etc/passwd /etc/group\n"
+            # Red Hat has no group nogroup.
+            f"sed -i '/^postgrey:/d{';/^nogroup:/d' * (request.param == 'redhat')}' /etc/passwd /etc/group\n"
             "echo postgrey:x:64901: >>/etc/group\n"
             "echo postgrey:x:64901:64901::/var/lib/postgrey:/usr/sbin/nologin >>/etc/passwd\n"
             "rm -rf /var/lib/postgrey; install -d -o postgrey -g postgrey /var/lib/postgrey\n"
@@ -82,6 +85,12 @@ def test_start_obeys_the_options_file(script: Script) -> None:
     assert script.ask() == f"DEFER_IF_PERMIT 4.2.0 {TEXT.replace('%s', '60')}"
     name = script.system.shell(f"ps -o user=,comm= -p {script.pid()}")
     assert name.split() == ["postgrey", "postgrey"]
+
+
+def test_the_text_may_be_among_the_options(script: Script) -> None:
+    script.configure(f"--inet=127.0.0.1:{PORT} --dbdir=/var/lib/postgrey --greylist-text=Later")
+    script.run("start")
+    assert script.ask() == "DEFER_IF_PERMIT 4.2.0 Later"
 
 
 def test_start_takes_the_defaults_without_an_options_file(script: Script) -> None:
@@ -109,6 +118,15 @@ def test_stop_comes_back_when_the_daemon_is_gone(script: Script) -> None:
     assert script.system.run("test", "-e", script.pidfile, status=None).returncode == 1
     script.run("status", status=3)
     script.run("stop")
+
+
+def test_stop_kills_a_daemon_that_does_not_end(script: Script) -> None:
+    script.system.shell(f"sed -i 's,TERM/30,TERM/1,; s/^STOP_SECONDS=30/STOP_SECONDS=1/' {script.path}")
+    script.run("start")
+    pid = script.pid()
+    script.system.shell(f"kill -STOP {pid}")
+    script.run("stop")
+    assert not script.is_alive(pid)
 
 
 def test_restart_brings_a_new_daemon(script: Script) -> None:

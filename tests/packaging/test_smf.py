@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """SMF's manifest keeps to the grammar and to what the method script reads; the script starts, refreshes and stops.
 
-There is no SMF here: svcprop answers from the manifest, with the quotes that it puts into its answers, and a stub takes
-the place of smf_include.sh. The server is the real one.
+There is no SMF here: a stub of svcprop answers from the manifest, with the quotes that the real one puts into its
+answers, and another takes the place of smf_include.sh. The shell is that of illumos and Solaris 11, ksh93; the server
+is the real one.
 """
 
 from __future__ import annotations
@@ -22,12 +23,20 @@ from tests.packaging.test_init_scripts import PORT
 from tests.support.policy import make_request
 from tests.support.servers import ROOT
 
+pytestmark = pytest.mark.root
+
 MANIFEST = ROOT / "scripts" / "smf" / "postgrey.xml"
 METHOD = ROOT / "scripts" / "smf" / "svc-postgrey"
 DATA = Path(__file__).with_name("data")
 
 EXIT_ERR_FATAL, EXIT_ERR_CONFIG = 95, 96
 FMRI = "svc:/network/postgrey:default"
+
+# The characters before which svcprop(1) puts a backslash; not, for one, `$`.
+QUOTED_BY_SVCPROP = ";&()|^<>\n \t\\\"'`"
+
+# /sbin/sh there is a ksh93 with these aliases, which Debian's has no more; $0 is the script, its arguments follow.
+SBIN_SH = ["ksh93", "-c", """alias stop='kill -s STOP' suspend='kill -s STOP $$' type='whence -v'; . "$0" """]
 
 
 def read_properties() -> dict[str, str]:
@@ -61,7 +70,9 @@ def test_the_grammar_finds_mistakes(tmp_path: Path, text: str, replacement: str)
     manifest = MANIFEST.read_text()
     assert text in manifest
     (tmp_path / "wrong.xml").write_text(manifest.replace(text, replacement, 1))
-    assert validate(tmp_path / "wrong.xml").returncode != 0
+    result = validate(tmp_path / "wrong.xml")
+    assert "validity error" in result.stderr
+    assert result.returncode == 3
 
 
 def test_the_manifest_says_what_is_wanted_of_it() -> None:
@@ -107,7 +118,7 @@ class Service:
 
     def run(self, *arguments: str, status: int = 0) -> str:
         env = {"SMF_FMRI": FMRI}
-        return self.system.run("sh", "/lib/svc/method/svc-postgrey", *arguments, status=status, env=env).stdout
+        return self.system.run(*SBIN_SH, "/lib/svc/method/svc-postgrey", *arguments, status=status, env=env).stdout
 
     def contract(self) -> str:
         return self.system.shell("pgrep -xo postgrey").strip()
@@ -118,7 +129,7 @@ class Service:
 
 def quote(value: str) -> str:
     """A value as svcprop(1) prints it."""
-    return re.sub(r"([^\w@%+=:,./-])", r"\\\1", value) if value else '""'
+    return "".join(f"\\{char}" if char in QUOTED_BY_SVCPROP else char for char in value) or '""'
 
 
 @pytest.fixture
@@ -145,19 +156,32 @@ def test_start_makes_the_database_and_serves(service: Service) -> None:
     assert service.system.shell(f"ps -o user= -p {service.contract()}").strip() == "postgrey"
 
 
-def test_properties_may_hold_any_character(service: Service) -> None:
-    service.set(
-        text='Not yet; "%s" seconds & $HOME `date` *', dbdir="/var/post grey", options=f"--inet=*:{PORT}  --delay=60"
-    )
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Not yet; "%s" seconds & $HOME $(id) ${IFS} `date` <a|b> (c)',
+        "* ? [a-z] {a,b} !x # it's 100% back\\slash \\$HOME",
+        "~ or ~root, #1",
+        "#1 ^ = a=b",
+    ],
+)
+def test_texts_may_hold_any_character(service: Service, text: str) -> None:
+    service.set(text=text, options=f"--inet=127.0.0.1:{PORT}  --delay=60")
     service.run("start")
-    assert service.ask() == 'DEFER_IF_PERMIT 4.2.0 Not yet; "60" seconds & $HOME `date` *'
-    assert service.system.shell("ls '/var/post grey'")
+    assert service.ask() == f"DEFER_IF_PERMIT 4.2.0 {text.replace('%s', '60')}"
+
+
+def test_paths_may_hold_any_character(service: Service) -> None:
+    service.set(dbdir="/var/post grey/$HOME", options=f"--inet=*:{PORT} --delay=60")
+    service.run("start")
+    assert service.ask()
+    assert service.system.shell("ls '/var/post grey/$HOME/postgrey.db'")
 
 
 def test_options_may_be_values_of_their_own(service: Service) -> None:
-    service.set(options=[f"--inet=127.0.0.1:{PORT}", "--greylist-action=DEFER Wait a bit,"])
+    service.set(options=[f"--inet=127.0.0.1:{PORT}", "--greylist-action=DEFER Wait a * $bit,"])
     service.run("start")
-    assert service.ask().startswith("DEFER Wait a bit, 4.2.0 Greylisted")
+    assert service.ask().startswith("DEFER Wait a * $bit, 4.2.0 Greylisted")
 
 
 def test_refresh_reads_the_whitelists_anew(service: Service) -> None:
@@ -178,6 +202,15 @@ def test_stop_comes_back_when_all_is_over(service: Service) -> None:
     service.run("stop", pid)
 
 
+def test_stop_kills_what_does_not_end(service: Service) -> None:
+    service.system.shell("sed -i s/^STOP_SECONDS=30/STOP_SECONDS=1/ /lib/svc/method/svc-postgrey")
+    service.run("start")
+    pid = service.contract()
+    service.system.shell(f"kill -STOP {pid}")
+    assert "is killed" in service.run("stop", pid)
+    service.system.run("pgrep", "-x", "postgrey", status=1)
+
+
 def test_what_an_administrator_must_correct_is_an_error_of_configuration(service: Service) -> None:
     service.set(options="--inet=nonsense")
     assert "nonsense" in service.run("start", status=EXIT_ERR_CONFIG)
@@ -187,6 +220,12 @@ def test_what_an_administrator_must_correct_is_an_error_of_configuration(service
     service.set()
     assert "postgrey/user" in service.run("start", status=EXIT_ERR_CONFIG)
     assert "Usage" in service.run("restart", status=EXIT_ERR_CONFIG)
+
+
+def test_a_database_directory_for_nobody_is_not_left_behind(service: Service) -> None:
+    service.set(user="nobody-here")
+    service.run("start", status=EXIT_ERR_CONFIG)
+    service.system.run("test", "-e", "/var/postgrey", status=1)
 
 
 def test_what_fails_is_fatal(service: Service) -> None:

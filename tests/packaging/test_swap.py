@@ -11,11 +11,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.packaging.machine import Machine, build_package
+from tests.packaging.machine import BUILDS, TIMEOUT, Machine, build_package
 from tests.packaging.namespaces import wait_until
 from tests.support.policy import make_request
 
-pytestmark = pytest.mark.proof
+pytestmark = [pytest.mark.proof, pytest.mark.root, pytest.mark.timeout(TIMEOUT)]
 
 PORT = 10023
 DELAY = 60
@@ -96,6 +96,7 @@ def is_configured(machine: Machine) -> None:
     """Files and answers are those of CONFIGURATION."""
     for path, text in CONFIGURATION.items():
         assert machine.run("cat", path).stdout == text
+        assert machine.run("stat", "-c", "%a %U:%G", path).stdout == "644 root:root\n"
     own = [
         {"client_name": "mx.own-client.example"},
         {"client_name": "own7.pattern.example"},
@@ -125,7 +126,7 @@ def serves(machine: Machine, package: str, program: str) -> None:
     assert "x" in machine.shell("stat -c %A /etc/init.d/postgrey")
 
 
-@pytest.fixture(scope="module", params=["bookworm", "trixie"])
+@pytest.fixture(scope="module", params=list(BUILDS))
 def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     package = build_package(request.param)
     with Machine(request.param, tmp_path_factory.mktemp("swap")) as machine:

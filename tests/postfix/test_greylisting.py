@@ -14,6 +14,8 @@ from tests.postfix.conftest import StartMailSystem
 from tests.postfix.instance import RECIPIENT, UNKNOWN_CLIENT, Client, Postfix, offer, retry
 from tests.support.servers import POSTGREY
 
+pytestmark = pytest.mark.root
+
 FIRST = Client("198.51.100.7")
 NEIGHBOUR = Client("198.51.100.200", "mail2.example.com")
 STRANGER = Client("203.0.113.7", "mail.example.net")

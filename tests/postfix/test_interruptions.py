@@ -17,6 +17,8 @@ from tests.postfix.conftest import MailSystem, StartMailSystem
 from tests.postfix.instance import Client, offer, retry
 from tests.support.servers import PolicyServer
 
+pytestmark = pytest.mark.root
+
 CLIENTS = [Client("192.0.2.7"), Client("198.51.100.7"), Client("203.0.113.7")]
 
 
