@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import resource
 import signal
 import socket
@@ -20,6 +21,7 @@ from postgrey_py.daemon.protocol import RequestReader, RequestShape, RequestTooL
 from postgrey_py.daemon.startup import close_listeners, describe_listener
 from postgrey_py.daemon.turn import Turn
 from postgrey_py.daemon.upkeep import Upkeep
+from postgrey_py.daemon.watchdog import keep_watchdog_calm
 from postgrey_py.daemon.whitelists import WhitelistFiles
 from postgrey_py.database.store import Store
 from postgrey_py.errors import StartupError
@@ -173,10 +175,12 @@ class Server:
         self._listen()
         upkeep = self._start(self.upkeep.run(self.turn))
         ready()
+        watchdog = self._start(keep_watchdog_calm(os.environ))
         await self._stop_wanted.wait()
         self._stop_listening()
         close_listeners(self._listeners)
         upkeep.cancel()
+        watchdog.cancel()
         # Who was accepted on the way out gets an answer; who waits in a socket that was passed, from the next server.
         if self._newcomers:
             self._loop.call_later(LAST_REQUESTS_SECONDS, self._nobody_is_new.set)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from postgrey_py.daemon.watchdog import take_watchdog_seconds
 from tests.daemon.conftest import StartDaemon, StartServer
 from tests.daemon.processes import Daemon, children, reap, status, stop_once, wait_until
 from tests.parity.databases import TRIPLETS, dump_recovered
@@ -352,6 +353,44 @@ def test_systemd_is_told_nothing_when_the_start_fails(notify_socket: socket.sock
     notify_socket.setblocking(False)
     with pytest.raises(BlockingIOError):
         notify_socket.recv(4096)
+
+
+# The watchdog
+
+
+def test_signs_of_life_come_as_long_as_the_loop_turns(notify_socket: socket.socket, tmp_path: Path) -> None:
+    server = PolicyServer(POSTGREY, tmp_path / "db", env={"NOTIFY_SOCKET": notify_socket.getsockname()})
+    argv = ["sh", "-c", 'WATCHDOG_PID=$$ WATCHDOG_USEC=300000 exec "$@"', "sh", *server.argv]
+    with (tmp_path / "log").open("wb") as log, subprocess.Popen(argv, env=server.env, stderr=log) as process:
+        try:
+            assert notify_socket.recv(4096) == b"READY=1"
+            assert [notify_socket.recv(4096) for _ in range(4)] == [b"WATCHDOG=1"] * 4
+            process.send_signal(signal.SIGSTOP)
+            notify_socket.settimeout(1)
+            with pytest.raises(TimeoutError):
+                # One may have been on its way.
+                [notify_socket.recv(4096) for _ in range(3)]
+            process.send_signal(signal.SIGCONT)
+            assert notify_socket.recv(4096) == b"WATCHDOG=1"
+        finally:
+            process.send_signal(signal.SIGCONT)
+            assert stop_once(process) == 0
+
+
+@pytest.mark.parametrize(
+    ("limit", "pid", "seconds"),
+    [
+        ("30000000", str(os.getpid()), 30.0),
+        ("500000", str(os.getpid()), 0.5),
+        *((limit, str(os.getpid()), None) for limit in ("", "0", "-1", "x", "\xb2", "1.5")),
+        *(("30000000", pid, None) for pid in ("", "1", "x")),
+    ],
+)
+def test_watchdog_waits_only_for_the_process_that_is_named(limit: str, pid: str, seconds: float | None) -> None:
+    environment = {"WATCHDOG_USEC": limit, "WATCHDOG_PID": pid, "OTHER": "x"}
+    assert take_watchdog_seconds(environment) == seconds
+    assert environment == {"OTHER": "x"}
+    assert take_watchdog_seconds({}) is None
 
 
 # Name and log
