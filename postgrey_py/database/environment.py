@@ -108,7 +108,8 @@ class Environment:
         """
         try:
             if now:
-                self._env.txn_checkpoint(0, 0, 0)
+                # By itself it takes what was written while another checkpoint was under way for done.
+                self._env.txn_checkpoint(0, 0, db.DB_FORCE)
             else:
                 self._env.txn_checkpoint(CHECKPOINT_KILOBYTES, CHECKPOINT_MINUTES, 0)
         except BerkeleyDBError as error:

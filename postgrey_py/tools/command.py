@@ -121,9 +121,10 @@ def _signals_unwind() -> Iterator[None]:
 
 
 def _end_by(number: signal.Signals) -> NoReturn:
-    """End as this signal ends a program that knows nothing of it."""
-    _drop_output()
+    """Put out what was printed, and end as this signal ends a program that knows nothing of it."""
+    # From here on a second one ends it at once, should nobody read what it puts out.
     signal.signal(number, signal.SIG_DFL)
+    _flush_quietly()
     os.kill(os.getpid(), number)
     # Only where the signal is blocked.
     os._exit(128 + number)
