@@ -317,6 +317,24 @@ def test_a_start_that_fails_is_seen(installed: Machine) -> None:
     assert "there is no user nobody-here" in installed.shell("journalctl -u postgrey --no-pager")
 
 
+def test_a_server_that_hangs_is_started_again(installed: Machine) -> None:
+    installed.write("/run/systemd/system/postgrey.service.d/watchdog.conf", "[Service]\nWatchdogSec=1s\n")
+    try:
+        installed.shell("systemctl daemon-reload; systemctl restart postgrey")
+        pid = main_pid(installed)
+        installed.shell(f"kill -STOP {pid}")
+        wait_until(lambda: main_pid(installed) not in (pid, "0"))
+        wait_until(lambda: installed.shell("systemctl is-active postgrey || true").strip() == "active")
+        assert installed.ask(PORT, make_request()) == [DEFERRED]
+    finally:
+        installed.shell("rm -r /run/systemd/system/postgrey.service.d; systemctl daemon-reload")
+
+
+def test_a_text_among_the_options_holds(installed: Machine) -> None:
+    configure(installed, f"--inet={PORT} --greylist-text=wait")
+    assert installed.ask(PORT, make_request()) == ["DEFER_IF_PERMIT 4.2.0 wait"]
+
+
 def test_ten_restarts_with_the_socket_refuse_no_connection(installed: Machine) -> None:
     installed.shell("systemctl stop postgrey && systemctl enable --now postgrey.socket && systemctl start postgrey")
     command = ["nsenter", f"--target={installed.pid}", "--net", sys.executable, "-c", ASK_ALL_THE_TIME, str(PORT)]
