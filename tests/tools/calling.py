@@ -8,8 +8,10 @@ import io
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from unittest import mock
 
+from postgrey_py.tools import account
 from tests.tools.running import Outcome, environment
 
 
@@ -21,10 +23,16 @@ def _environment() -> Iterator[None]:
     time.tzset()
 
 
+def _nobody_else() -> contextlib.AbstractContextManager[object]:
+    """A tool that root runs becomes the server's user for good, where there is one; this process must not."""
+    return mock.patch.object(account, "PATHS", replace(account.PATHS, user="-"))
+
+
 def call(main: Callable[[Sequence[str]], int], *arguments: str) -> Outcome:
     """What a tool prints, and its exit status."""
     with (
         _environment(),
+        _nobody_else(),
         contextlib.redirect_stdout(io.StringIO()) as stdout,
         contextlib.redirect_stderr(io.StringIO()) as stderr,
     ):

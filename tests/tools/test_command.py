@@ -16,6 +16,7 @@ import pytest
 from postgrey_py import __version__
 from postgrey_py.database.snapshot import DIRECTORY_PREFIX
 from tests.support.servers import ROOT
+from tests.tools import running
 from tests.tools.databases import make_database
 from tests.tools.running import Outcome, environment, run
 
@@ -35,7 +36,7 @@ class Tool(NamedTuple):
 
 CLIENTS_DUMP = Tool("postgrey_clients_dump", ("--no-resolve", "--all"))
 SEARCH = Tool("postgrey-search", ("--no-resolve", "."))
-REPORT, POLICY_TEST = Tool("postgreyreport", ()), Tool("policy-test", ())
+REPORT, POLICY_TEST = Tool("postgreyreport", running.REPORT[2:]), Tool("policy-test", ())
 EVERY_TOOL = (CLIENTS_DUMP, SEARCH, REPORT, POLICY_TEST)
 
 every_tool = pytest.mark.parametrize("tool", EVERY_TOOL, ids=lambda tool: tool.name)
@@ -160,7 +161,7 @@ def test_closed_input_is_an_error_in_one_line(tool: Tool) -> None:
 def test_what_is_no_log_is_an_error_in_one_line(tool: Tool, dbdir: Path, tmp_path: Path) -> None:
     (tmp_path / "picture").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\n" * 3)
     arguments = [f"unix:{tmp_path / 'socket'}"] if tool is POLICY_TEST else [f"--dbdir={dbdir}"]
-    outcome = run(tool.command, *arguments, tmp_path / "picture")
+    outcome = run(tool.command, *tool.arguments, *arguments, tmp_path / "picture")
     assert outcome.stderr == (
         f"{tool.name}: no line could be read, the first is {tmp_path / 'picture'} line 1: '\\x89PNG\\x0d':"
         " is that a mail log?\n"
