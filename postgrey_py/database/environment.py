@@ -129,15 +129,15 @@ class Environment:
 
     def close_databases(self) -> None:
         """Close everything but the lock; what a broken database says to that is of no use to anybody."""
-        if self._env is not None:
-            # Nothing more is written: either a checkpoint has written all there is, or the log has failed, and then
-            # no page may be. Closing would write some whose changes are in no log, and recovery refuses such a file.
-            with contextlib.suppress(BerkeleyDBError):
-                self._env.set_flags(db.DB_PANIC_ENVIRONMENT, 1)
-        for handle in (self.triplets, self.clients, self._env):
+        # Nothing more is written: either a checkpoint has written all there is, or the log has failed, and then no page
+        # may be. Closing would write some whose changes are in no log, and recovery refuses such a file.
+        for handle in (self.triplets, self.clients):
             if handle is not None:
                 with contextlib.suppress(BerkeleyDBError):
-                    handle.close()
+                    handle.close(db.DB_NOSYNC)
+        if self._env is not None:
+            with contextlib.suppress(BerkeleyDBError):
+                self._env.close()
         self.triplets = self.clients = self._env = None
 
     def close(self) -> None:

@@ -103,6 +103,26 @@ def test_perl_postgrey_respects_our_lock(tmp_path: Path) -> None:
     assert read_dbdir(dbdir)[0] == make_records(10)
 
 
+def test_database_that_is_opened_again_takes_no_more_memory(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        store.triplets[b"key"] = b"1,1"
+        store.commit()
+        before = count_maps(tmp_path)
+        for _ in range(3):
+            store.environment.close_databases()
+            assert count_maps(tmp_path) == 0
+            store.environment.open(verify=True)
+            store.attach()
+        assert count_maps(tmp_path) == before > 0
+        assert store.triplets.get(b"key") == b"1,1"
+    assert count_maps(tmp_path) == 0
+
+
+def count_maps(dbdir: Path) -> int:
+    """How many pieces of files in this directory are in the memory of this process."""
+    return Path("/proc/self/maps").read_text().count(str(dbdir))
+
+
 def test_close_writes_what_was_committed_beside_the_last_checkpoint(tmp_path: Path) -> None:
     # It is in the logs; but people copy the database files of a stopped server without them.
     for attempt in range(5):
