@@ -16,8 +16,8 @@ import pytest
 
 from postgrey_py.daemon.options import AUTO_WHITELIST_CLIENTS, MAX_LISTEN_QUEUE_SIZE, make_parser
 from postgrey_py.daemon.protocol import MAX_REQUEST_BYTES
-from postgrey_py.daemon.upkeep import CLEAN_UP_SECONDS, FIRST_CLEAN_UP_SECONDS, REOPEN_SECONDS
-from postgrey_py.database.environment import CHECKPOINT_MINUTES, CLIENTS, LOCK, TRIPLETS
+from postgrey_py.daemon.upkeep import CHECKPOINT_SECONDS, CLEAN_UP_SECONDS, FIRST_CLEAN_UP_SECONDS, REOPEN_SECONDS
+from postgrey_py.database.environment import CLIENTS, LOCK, TRIPLETS
 from postgrey_py.greylist.policy import COUNTING_INTERVAL, REMEMBERED_INSTANCES
 from postgrey_py.greylist.settings import (
     DEBIAN_PATHS,
@@ -203,7 +203,7 @@ FIGURES = [
     ("FILES", TRIPLETS, "postgrey.db", "postgrey.db The triplets."),
     ("FILES", CLIENTS, "postgrey_clients.db", "postgrey_clients.db The clients"),
     ("FILES", LOCK, "postgrey.lock", "postgrey.lock Locked"),
-    ("DATABASE AND SAFETY", CHECKPOINT_MINUTES, 1, "About once a minute,"),
+    ("DATABASE AND SAFETY", CHECKPOINT_SECONDS, 60, "About once a minute,"),
     ("DATABASE AND SAFETY", FIRST_CLEAN_UP_SECONDS, SECONDS_PER_HOUR / 2, "half an hour after the start,"),
     ("DATABASE AND SAFETY", CLEAN_UP_SECONDS, SECONDS_PER_DAY, "then once a day,"),
     ("DATABASE AND SAFETY", REOPEN_SECONDS, 3, "tries every three seconds"),

@@ -24,8 +24,10 @@ from postgrey_py.greylist.policy import Level
 from postgrey_py.greylist.records import is_old_client, is_old_triplet
 from postgrey_py.greylist.settings import SECONDS_PER_DAY, Settings
 
-# How often it is looked whether a checkpoint is due; the environment knows when.
-CHECKPOINT_SECONDS = 5.0
+# How often it is looked whether a checkpoint is due: after much log, and, because other programs read the database
+# files as they are, at least once a minute while there are changes.
+CHECKPOINT_LOOK_SECONDS = 5.0
+CHECKPOINT_SECONDS = 60.0
 REOPEN_SECONDS = 3.0
 
 # Soon after the start, but not among all else that starts with the machine.
@@ -70,10 +72,15 @@ class Upkeep:
         self._worker.shutdown()
 
     async def _checkpoint_often(self, turn: Turn) -> None:
+        commits, last = 0, time.monotonic()
         while True:
-            await asyncio.sleep(CHECKPOINT_SECONDS)
+            await asyncio.sleep(CHECKPOINT_LOOK_SECONDS)
+            is_due = self._store.commits != commits and time.monotonic() - last >= CHECKPOINT_SECONDS
+            if is_due:
+                # Counted before: what is written beside this one is a matter for the next.
+                commits, last = self._store.commits, time.monotonic()
             if not self._reopen_wanted.is_set():
-                await self._checkpoint(turn)
+                await self._checkpoint(turn, is_due)
 
     async def _checkpoint(self, turn: Turn, now: bool = False) -> None:
         def work() -> list[str]:

@@ -42,9 +42,8 @@ REGION_BYTES = CACHE_BYTES * 5 // 4 + (6 << 20)
 # Room for the records of a whole group transaction.
 LOG_BUFFER_BYTES = 256 << 10
 
-# A checkpoint is due after so much log, or after a minute: other programs read the database files as they are.
+# After so much log a checkpoint is due.
 CHECKPOINT_KILOBYTES = 16 << 10
-CHECKPOINT_MINUTES = 1
 
 # 1.37: the regions are files in dbdir, not memory of our own (DB_PRIVATE), so that others may join the environment.
 _FLAGS = db.DB_CREATE | db.DB_RECOVER | db.DB_THREAD | db.DB_INIT_TXN | db.DB_INIT_MPOOL | db.DB_INIT_LOG
@@ -102,7 +101,7 @@ class Environment:
             raise DatabaseError(f"can't write the log in {self.dbdir}: {explain(error)}") from error
 
     def checkpoint(self, now: bool = False) -> None:
-        """Bring the database files up to date if that is due, or `now`, and there were changes. Any thread may call it.
+        """Bring the database files up to date if the log has grown enough, or `now`. Any thread may call it.
 
         Raises DatabaseError when the disk does not take it.
         """
@@ -111,7 +110,7 @@ class Environment:
                 # By itself it takes what was written while another checkpoint was under way for done.
                 self._env.txn_checkpoint(0, 0, db.DB_FORCE)
             else:
-                self._env.txn_checkpoint(CHECKPOINT_KILOBYTES, CHECKPOINT_MINUTES, 0)
+                self._env.txn_checkpoint(CHECKPOINT_KILOBYTES, 0, 0)
         except BerkeleyDBError as error:
             raise DatabaseError(f"can't write a checkpoint in {self.dbdir}: {explain(error)}") from error
 

@@ -116,10 +116,14 @@ class Table:
 
 
 class Store:
-    """The records of an environment, and the one transaction of the turn that is under way."""
+    """The records of an environment, and the one transaction of the turn that is under way.
+
+    `commits` counts the turns that wrote something.
+    """
 
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
+        self.commits = 0
         self.transaction: Any = None
         self.triplets = Table(self)
         self.clients = Table(self)
@@ -145,6 +149,7 @@ class Store:
             transaction.commit()
         except BerkeleyDBError as error:
             raise DatabaseError(f"can't commit: {explain(error)}") from error
+        self.commits += 1
         self.environment.flush()
 
     def abort(self) -> None:
