@@ -74,13 +74,20 @@ def make_log(directory: Path, name: str, lines: int, rejections_only: bool) -> L
     return Log(name, path, dbdir, len(world.lines), world.deferred)
 
 
+def installed_environment(directory: Path) -> dict[str, str]:
+    """The environment in which a command of ours runs as if installed: compiled, and its output buffered."""
+    developers = ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
+    inherited = {name: value for name, value in environment().items() if name not in developers}
+    return inherited | {"PYTHONPYCACHEPREFIX": str(directory / "compiled")}
+
+
 def measure(command: Sequence[str], log: Path, output: Path) -> Run:
     """Run a command with this log on its standard input; RuntimeError when it fails."""
     began = time.perf_counter()
     with (
         log.open("rb") as stdin,
         output.open("wb") as stdout,
-        subprocess.Popen(command, stdin=stdin, stdout=stdout, env=environment()) as process,
+        subprocess.Popen(command, stdin=stdin, stdout=stdout, env=installed_environment(output.parent)) as process,
     ):
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -104,6 +111,7 @@ def compare_reports(log: Log, directory: Path, rounds: int) -> bool:
     """Print a line of the table; true when both printed the same."""
     runs: dict[str, list[Run]] = {"perl": [], "ours": []}
     commands = {"perl": PERL_REPORT, "ours": REPORT}
+    subprocess.run([*REPORT, "--help"], env=installed_environment(directory), capture_output=True, check=True)
     for number in range(rounds):
         for name in ("perl", "ours") if number % 2 else ("ours", "perl"):
             command = [*commands[name], f"--user={getpass.getuser()}", f"--dbdir={log.dbdir}", "--show_tries"]

@@ -54,8 +54,12 @@ def copy_growing_log(source: int, target: int) -> None:
     A write that overtakes the reading leaves a gap with newer records behind it. What two readings have in common from
     the start was all there when the first one came past.
     """
-    first, second = b"".join(_chunks(source)), b"".join(_chunks(source))
-    _write(target, first[: _common_length(first, second)])
+    size = copy_whole(source, target)
+    for start in range(0, size, CHUNK_BYTES):
+        first, second = os.pread(target, CHUNK_BYTES, start), os.pread(source, CHUNK_BYTES, start)
+        if first != second:
+            os.truncate(target, start + _common_length(first, second))
+            return
 
 
 def copy_whole(source: int, target: int) -> int:

@@ -21,7 +21,7 @@ MAX_MESSAGES = 100_000
 
 # Hexadecimal, or with enable_long_queue_ids of digits and consonants.
 _QUEUE_ID = r"(?:[0-9A-F]{5,}|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,})"
-_ADDRESS = r'((?:[^">]+|"(?:[^"\\]|\\.)*")*|[^>]*)'
+_ADDRESS = r'([^">]*(?:"(?:[^"\\]|\\.)*"[^">]*)*|[^>]*)'
 _CLIENT = r"([^\[\s]*)\[([^\]\s]*)\](?::\w+)?"
 
 _MESSAGE = re.compile(

@@ -24,9 +24,6 @@ REMEMBERED_CLIENTS = 65536
 
 IsWanted = Callable[[str, Address], bool]
 
-_RECIPIENT = ", recipient="
-_RECIPIENT_BYTES = _RECIPIENT.encode("ascii")
-
 # What the server leaves as it is has none of these in its local part.
 _IS_REWRITTEN = re.compile(r"[\d+=]", re.ASCII)
 
@@ -79,23 +76,28 @@ class Deferral:
 
 
 class History:
-    """Events, added up one by one. `settings` say what a network is, `is_wanted` which clients count (None: all)."""
+    """Events, added up one by one. `settings` say what a network is, `is_wanted` which clients count (None: all).
 
-    def __init__(self, settings: Settings, clock: LogClock, is_wanted: IsWanted | None = None) -> None:
+    What passed without having been deferred is counted in `passes` where `counts_passes` says so.
+    """
+
+    def __init__(
+        self, settings: Settings, clock: LogClock, is_wanted: IsWanted | None = None, counts_passes: bool = False
+    ) -> None:
         self.passes: PassCounts = Counter()
         self.has_pass_lines = False
         self._delay = settings.delay
         self._clock = clock
         self._is_wanted = is_wanted
+        self._counts_passes = counts_passes
         self._deferrals: dict[tuple[str, str], Deferral] = {}
         self._mails: dict[tuple[str, str], Mail] = {}
-        self._ends: set[bytes] | None = None
-        self._client_of = lru_cache(REMEMBERED_CLIENTS)(lambda address: client_network(address, settings))
+        self._find_client = lru_cache(REMEMBERED_CLIENTS)(lambda text: _parse_client(text, settings))
 
     def add(self, event: Event) -> None:
         """Take one event into account. They are expected in the order of their times."""
         kind, stamp, name, client_address, sender, recipient, delay = event
-        address = _parse_address(client_address)
+        address, client = self._find_client(client_address)
         # A client without address is never deferred.
         if address is None or (self._is_wanted is not None and not self._is_wanted(name, address)):
             return
@@ -103,15 +105,15 @@ class History:
             sender = rewrite_sender(sender)
         correspondents = lower(f"{sender}/{recipient}")
         if kind is not Kind.REJECTED and kind is not Kind.GREYLISTED:
-            self._add_pass(kind, stamp, delay, address, correspondents)
+            self._add_pass(kind, stamp, delay, address, self._mails.get((client, correspondents)))
             return
         deferral = self._deferrals.get((client_address, correspondents))
         if deferral is None:
-            mail = self._find_mail(address, correspondents, stamp)
+            mail = self._mails.get((client, correspondents))
+            if mail is None:
+                mail = self._mails[client, correspondents] = Mail(address, stamp)
             deferral = Deferral(mail, address, client_address, name, correspondents, len(sender), stamp)
             self._deferrals[client_address, correspondents] = deferral
-            if self._ends is not None:
-                self._ends.add(_end_of(deferral))
         if kind is Kind.REJECTED:
             deferral.rejections += 1
             deferral.stamp, deferral.client_name = stamp, name
@@ -119,16 +121,6 @@ class History:
             deferral.greylistings += 1
             if not deferral.rejections:
                 deferral.stamp, deferral.client_name = stamp, name
-
-    def may_have_deferred(self, line: bytes) -> bool:
-        """Whether a line of the server that lets mail pass may be about one that was deferred."""
-        # A look at the sender's domain and the recipient takes a fraction of the time to read such a line, and most
-        # lines of a log may be of the kind.
-        if self._ends is None:
-            self._ends = set(map(_end_of, self._deferrals.values()))
-        middle = line.find(_RECIPIENT_BYTES)
-        start = line.rfind(b"@", 0, middle)
-        return middle < 0 or start < 0 or line[start:].rstrip().lower() in self._ends
 
     def deferrals(self, is_of_postfix: bool) -> list[Deferral]:
         """All deferrals in the order in which they began.
@@ -140,18 +132,11 @@ class History:
             return list(self._deferrals.values())
         return [deferral for deferral in self._deferrals.values() if deferral.rejections]
 
-    def _find_mail(self, address: Address, correspondents: str, stamp: str) -> Mail:
-        key = (self._client_of(address), correspondents)
-        mail = self._mails.get(key)
-        if mail is None:
-            mail = self._mails[key] = Mail(address, stamp)
-        return mail
-
-    def _add_pass(self, kind: Kind, stamp: str, delay: int | None, address: Address, correspondents: str) -> None:
+    def _add_pass(self, kind: Kind, stamp: str, delay: int | None, address: Address, mail: Mail | None) -> None:
         self.has_pass_lines = True
-        mail = self._mails.get((self._client_of(address), correspondents))
         if mail is None or mail.came_back:
-            self.passes[kind, self._clock.day(stamp), address] += 1
+            if self._counts_passes:
+                self.passes[kind, self._clock.day(stamp), address] += 1
             return
         if delay is None:
             delay = self._seconds_between(mail.stamp, stamp)
@@ -162,12 +147,6 @@ class History:
     def _seconds_between(self, earlier: str, later: str) -> int | None:
         start, end = self._clock.seconds(earlier), self._clock.seconds(later)
         return max(0, end - start) if start is not None and end is not None else None
-
-
-def _end_of(deferral: Deferral) -> bytes:
-    """How lines of the server about this mail end, from the @ of the sender on, in small letters."""
-    sender = deferral.sender
-    return f"{sender[sender.rfind('@') :]}{_RECIPIENT}{deferral.recipient}".encode("latin-1")
 
 
 def lower(text: str) -> str:
@@ -186,4 +165,7 @@ def make_network_namer(settings: Settings) -> Callable[[Address], str]:
     return name_network
 
 
-_parse_address = lru_cache(REMEMBERED_CLIENTS)(parse_address)
+def _parse_client(text: str, settings: Settings) -> tuple[Address | None, str]:
+    """The address of a client, None where it is none, and what stands for the client in keys."""
+    address = parse_address(text)
+    return address, "" if address is None else client_network(address, settings)

@@ -70,9 +70,10 @@ class LogClock:
     def day(self, stamp: str) -> date | None:
         """The day that is written in a stamp, whatever its zone."""
         prefix = stamp[:10] if stamp[:1].isdigit() else stamp[:6]
-        if prefix not in self._days:
-            self._days[prefix] = self._date(stamp) if _STAMP.fullmatch(stamp) else None
-        return self._days[prefix]
+        # Of what only begins like a stamp nothing is kept: others that begin like it are good.
+        if prefix not in self._days and _STAMP.fullmatch(stamp):
+            self._days[prefix] = self._date(stamp)
+        return self._days.get(prefix)
 
     def _hour(self, stamp: str, zone: str) -> int | None:
         day = self.day(stamp)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Callable, Iterator
+from operator import methodcaller
 from typing import NamedTuple
 
 from postgrey_py.errors import UsageError
@@ -46,13 +47,18 @@ class Unreadable(enum.Enum):
     LINE = enum.auto()
 
 
+# What one line says; None where that is nothing about greylisting.
+Reading = Event | Unreadable | None
+
+
 # What syslog and a queue id put before the message. The message is anchored to it, because what clients say stands in
 # log lines too, and some would say `reject:` or `action=`.
 _HEAD = r"[^\[]*(?:\[\d+\])?: (?:\[ID [^\]]*\] )?(?:\w+: )?"
 # The port is there with smtpd_client_port_logging.
 _CLIENT = r"([^\[\s]+)\[([^\]\s]*)\](?::\w+)?"
-# An address as Postfix logs it; in double quotes anything may stand.
-_ADDRESS = r'((?:[^">]+|"(?:[^"\\]|\\.)*")*|[^>]*)'
+# An address as Postfix logs it; in double quotes anything may stand. There is but one way to match each: were there
+# more, a line with a single quote would take for ever.
+_ADDRESS = r'([^">]*(?:"(?:[^"\\]|\\.)*"[^">]*)*|[^>]*)'
 
 _REJECT = rf"{_HEAD}(?:[\w-]+-)?reject: \S+ from {_CLIENT}: (\d)\d\d "
 # Strict first; the second is for what does not look like Postfix.
@@ -61,16 +67,6 @@ _REJECTIONS = (
     # unlike 1.37: that takes the last `from=` of any line, which a client can write into its HELO.
     re.compile(rf".*?reject: .*? {_CLIENT}: (\d)\d\d .*?from=<{_ADDRESS}> to=<{_ADDRESS}>", re.ASCII),
 )
-# What nearly all of them look like. It finds all in a text of many lines, in half the time; the groups are the time
-# and those of the others.
-_USUAL_REJECTION = re.compile(
-    r"^([A-Z][a-z]{2} [ \d]\d [\d:]{8}|\d{4}-[\dT:.+-]+) [^\[\n]*\[\d+\]: \w+: reject: RCPT"
-    r" from ([^\[\s]+)\[([^\]\s]*)\]: (\d)\d\d "
-    r'[^;"\n]*; from=<([^">\n]*)> to=<([^">\n]*)> proto=',
-    re.ASCII | re.MULTILINE,
-)
-_LINES_AT_A_TIME = 64
-
 _DECISION_START = re.compile(rf"{_HEAD}action=(greylist|pass), reason=", re.ASCII)
 _DECISION = re.compile(
     # 1.37: empty attributes are left out.
@@ -80,6 +76,22 @@ _DECISION = re.compile(
 )
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"|\\(.)')
 _ESCAPED = re.compile(r"\\(.)")
+
+# What nearly all lines look like; of others, the groups are empty. In a text of many lines it finds what is in each of
+# them in a fraction of the time that reading them one by one takes.
+_STAMP = r"([A-Z][a-z]{2} [ \d]\d [\d:]{8}|\d{4}-[\dT:.+-]+)"
+_REJECTION_LINES = re.compile(
+    rf"{_STAMP} [^\[\n]*\[\d+\]: \w+: reject: RCPT from ([^\[\s]+)\[([^\]\s]*)\]: (\d)\d\d "
+    r'[^;"\n]*; from=<([^">\\\n]*)> to=<([^">\\\n]*)> proto=.*\n'
+    r"|.*\n",
+    re.ASCII,
+)
+_DECISION_LINES = re.compile(
+    rf"{_STAMP} [^\[\n]*\[\d+\]: action=(greylist|pass), reason=([^,\n]*)(?:, delay=(\d+))?"
+    r"(?:, client_name=([^,\s]*))?, client_address=([^,\s]*)(?:, sender=([^,\s]*))?, recipient=([^,\s]*)\n"
+    r"|.*\n",
+    re.ASCII,
+)
 
 _PASS_KINDS = {
     "client whitelist": Kind.WHITELISTED,
@@ -95,7 +107,7 @@ def compile_greylist_text(text: str) -> Callable[[bytes], object]:
     """
     pattern = text.replace("%s", r"\d+").replace("%r", r"\S+").encode("utf-8", "surrogateescape")
     if pattern.replace(b" ", b"").isalnum():
-        return lambda line: pattern in line
+        return methodcaller("__contains__", pattern)
     import regex
 
     try:
@@ -107,94 +119,86 @@ def compile_greylist_text(text: str) -> Callable[[bytes], object]:
 class EventReader:
     """What a log says about greylisting, in its order; lines that can't be read are counted there.
 
-    `has_greylist_text` finds the text with which the server defers mail. `matters` says of a line of the server that
-    lets mail pass whether it is worth reading. Where Postfix tells of deferrals, what the server tells of them is left
-    out; `is_of_postfix` is true once a line has shown that.
+    `has_greylist_text` finds the text with which the server defers mail. Where Postfix tells of deferrals, what the
+    server tells of them is left out; `is_of_postfix` is true once a line has shown that.
     """
 
-    def __init__(
-        self, log: LogText, has_greylist_text: Callable[[bytes], object], matters: Callable[[bytes], bool]
-    ) -> None:
+    def __init__(self, log: LogText, has_greylist_text: Callable[[bytes], object]) -> None:
         self.is_of_postfix = False
         self._log = log
         self._has_greylist_text = has_greylist_text
-        self._matters = matters
 
     def __iter__(self) -> Iterator[Event]:
         for block in self._log.blocks():
-            places = _lines_of_interest(block, b"action=pass" if self.is_of_postfix else b"action=")
-            lines = [block[start:end] for start, end in places]
-            rejections = [line for line in lines if b"reject: " in line]
+            rejections = _lines_with(b"reject: ", block)
             self.is_of_postfix |= bool(rejections)
-            # In the order of the lines that they were read from, once more.
-            readings = read_rejections(rejections, self._has_greylist_text)
-            event: Event | Unreadable | None
-            for (start, _), line in zip(places, lines, strict=True):
-                if b"reject: " in line:
-                    event = next(readings)
-                elif b"action=" in line:
-                    event = self._read_decision(line)
-                else:
-                    event = Unreadable.LINE
+            decisions = _lines_with(b"action=pass" if self.is_of_postfix else b"action=", block)
+            # Each line is read as the first that it looks like.
+            readings = self._find_strange_lines(block) | _read_decisions(decisions) | self._read_rejections(rejections)
+            for start in sorted(readings):
+                event = readings[start]
                 if event is Unreadable.LINE:
                     self._log.skip(start)
                 elif event is not None:
                     yield event
 
-    def _read_decision(self, line: bytes) -> Event | Unreadable | None:
-        if self._matters(line) if b"action=pass" in line else not self.is_of_postfix:
-            return read_decision(line.decode("latin-1"))
-        return None
+    # What is done with every line decides how long a report takes: most are not about greylisting, and are not touched.
+    # Lines, and what was read in them, are kept by where they start.
+
+    def _read_rejections(self, lines: dict[int, bytes]) -> dict[int, Reading]:
+        readings: dict[int, Reading] = dict.fromkeys(lines)
+        told = {start: line for start, line in lines.items() if self._has_greylist_text(line)}
+        for start, found in zip(told, _REJECTION_LINES.findall(_text_of(told)), strict=True):
+            stamp, name, address, code, sender, recipient = found
+            if code == "4":
+                readings[start] = Event(Kind.REJECTED, stamp, name, address, sender, recipient, None)
+            elif not stamp:
+                readings[start] = read_rejection(told[start].decode("latin-1"))
+        return readings
+
+    def _find_strange_lines(self, block: bytes) -> dict[int, Reading]:
+        """The lines that have no time. Those that say what happened to a mail count as such."""
+        start = block[:4]
+        if start in LIKELY_STARTS and block.count(b"\n" + start) == self._log.lines_of_block - 1:
+            return {}
+        found: dict[int, Reading] = {}
+        place = 0
+        for line in block.split(b"\n"):
+            if lacks_time(line) and b"action=" not in line:
+                found[place] = Unreadable.LINE
+            place += len(line) + 1
+        return found
 
 
-def _lines_of_interest(block: bytes, action: bytes) -> list[tuple[int, int]]:
-    """Where lines start and end that may say something about greylisting, and those that are no log lines."""
-    # Most lines are nothing of the kind. What is done with every one decides how long a report takes.
-    kinds = (_lines_with(b"reject: ", block), _lines_with(action, block), _strange_lines(block))
-    found = [kind for kind in kinds if kind]
-    return found[0] if len(found) == 1 else sorted({place for kind in found for place in kind})
+def _read_decisions(lines: dict[int, bytes]) -> dict[int, Reading]:
+    readings: dict[int, Reading] = {}
+    for start, found in zip(lines, _DECISION_LINES.findall(_text_of(lines)), strict=True):
+        stamp, action, reason, delay, name, address, sender, recipient = found
+        if stamp:
+            seconds = int(delay) if delay else None
+            kind = _kind(action, reason, seconds)
+            readings[start] = Event(kind, stamp, name, address, sender, recipient, seconds)
+        else:
+            readings[start] = read_decision(lines[start].decode("latin-1"))
+    return readings
 
 
-def _lines_with(text: bytes, block: bytes) -> list[tuple[int, int]]:
-    found = []
+def _text_of(lines: dict[int, bytes]) -> str:
+    """The lines in one text, each with a line end."""
+    return b"\n".join([*lines.values(), b""]).decode("latin-1")
+
+
+def _lines_with(text: bytes, block: bytes) -> dict[int, bytes]:
+    found = {}
     place = block.find(text)
     while place >= 0:
-        end = block.find(b"\n", place)
-        found.append((block.rfind(b"\n", 0, place) + 1, end))
+        start, end = block.rfind(b"\n", 0, place) + 1, block.find(b"\n", place)
+        found[start] = block[start:end]
         place = block.find(text, end)
     return found
 
 
-def _strange_lines(block: bytes) -> list[tuple[int, int]]:
-    """The lines without a time."""
-    start = block[:4]
-    if start in LIKELY_STARTS and block.count(b"\n" + start) == block.count(b"\n") - 1:
-        return []
-    found = []
-    place = 0
-    for line in block.split(b"\n"):
-        if lacks_time(line):
-            found.append((place, place + len(line)))
-        place += len(line) + 1
-    return found
-
-
-def read_rejections(
-    lines: list[bytes], has_greylist_text: Callable[[bytes], object]
-) -> Iterator[Event | Unreadable | None]:
-    """What `read_rejection` says of each of these lines; None of those that have not the text of greylisting."""
-    for start in range(0, len(lines), _LINES_AT_A_TIME):
-        group = lines[start : start + _LINES_AT_A_TIME]
-        found = _USUAL_REJECTION.findall(b"\n".join(group).decode("latin-1"))
-        if len(found) == len(group) and all(map(has_greylist_text, group)):
-            for stamp, name, address, code, sender, recipient in found:
-                yield Event(Kind.REJECTED, stamp, name, address, sender, recipient, None) if code == "4" else None
-        else:
-            for line in group:
-                yield read_rejection(line.decode("latin-1")) if has_greylist_text(line) else None
-
-
-def read_rejection(line: str) -> Event | Unreadable | None:
+def read_rejection(line: str) -> Reading:
     """What a line of Postfix says that has `reject: ` in it; None when the mail was not told to come back later."""
     found = _REJECTIONS[0].match(line) or _REJECTIONS[1].match(line)
     if found is None:
@@ -206,7 +210,7 @@ def read_rejection(line: str) -> Event | Unreadable | None:
     return Event(Kind.REJECTED, stamp_of(line), name, address, unquote(sender), unquote(recipient), None)
 
 
-def read_decision(line: str) -> Event | Unreadable | None:
+def read_decision(line: str) -> Reading:
     """What a line of the server says that has `action=` in it; None when it is of another program."""
     start = _DECISION_START.match(line)
     if start is None:
@@ -215,11 +219,15 @@ def read_decision(line: str) -> Event | Unreadable | None:
     if found is None:
         return Unreadable.LINE
     reason, delay, name, address, sender, recipient = found.groups()
-    kind = Kind.GREYLISTED
-    if start[1] == "pass":
-        kind = _PASS_KINDS.get(reason) or (Kind.KNOWN if delay is None else Kind.RETURNED)
-    seconds = None if delay is None else int(delay)
+    seconds = int(delay) if delay else None
+    kind = _kind(start[1], reason, seconds)
     return Event(kind, stamp_of(line), name or "", address, sender or "", recipient or "", seconds)
+
+
+def _kind(action: str, reason: str, delay: int | None) -> Kind:
+    if action == "greylist":
+        return Kind.GREYLISTED
+    return _PASS_KINDS.get(reason) or (Kind.KNOWN if delay is None else Kind.RETURNED)
 
 
 def unquote(address: str) -> str:

@@ -67,14 +67,13 @@ def run(options: argparse.Namespace) -> None:
         if complaint := verdicts.complaint():
             _say(complaint)
         if options.debug_db:
-            _print_records(EventReader(log, has_greylist_text, lambda _: False), verdicts, options.debug_re)
+            _print_records(EventReader(log, has_greylist_text), verdicts, options.debug_re)
             _complain_of(log)
             return
         clock = LogClock(time.time())
-        history = History(settings, clock, is_wanted)
         counts_passes = options.summary or draw is not None
-        matters = (lambda _: True) if counts_passes else history.may_have_deferred
-        events = EventReader(log, has_greylist_text, matters)
+        history = History(settings, clock, is_wanted, counts_passes)
+        events = EventReader(log, has_greylist_text)
         for event in events:
             history.add(event)
         deferrals = history.deferrals(events.is_of_postfix)

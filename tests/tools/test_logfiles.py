@@ -208,3 +208,10 @@ def test_day_is_the_one_that_is_written() -> None:
     clock = LogClock(NOW)
     assert clock.day("2026-11-21T00:30:00+09:00") == date(2026, 11, 21)
     assert clock.day("no time") is None
+
+
+@pytest.mark.parametrize("stamp", ["2026-11-21T00:30:00+09:00", "Nov 21 09:57:31"])
+def test_what_begins_like_a_time_does_not_spoil_the_others_of_that_day(stamp: str) -> None:
+    clock = LogClock(NOW)
+    assert clock.day(f"{stamp[:10]}?") is None
+    assert clock.day(stamp) == date(2026, 11, 21)
