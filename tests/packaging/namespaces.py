@@ -78,8 +78,11 @@ class Namespace:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._outer is not None:
-            # unshare takes its child, the first process, along; and the kernel all others with that.
-            self._outer.send_signal(signal.SIGKILL)
+            # The kernel takes all others along with the first process, which unshare reaps, and then ends itself.
+            if self.pid and self._outer.poll() is None:
+                os.kill(self.pid, signal.SIGKILL)
+            else:
+                self._outer.kill()
             self._outer.wait()
         wait_until(lambda: not os.path.exists(f"/proc/{self.pid}"))
 
