@@ -43,16 +43,6 @@ class Table:
         except BerkeleyDBError as error:
             raise DatabaseError(f"can't write: {explain(error)}") from error
 
-    def setdefault(self, key: bytes, value: bytes) -> bytes:
-        """The value stored under `key`; where there is none, `value` itself, which is stored then."""
-        try:
-            self._put(key, value, self._store.transaction or self._store.begin(), db.DB_NOOVERWRITE)  # type: ignore[misc]
-        except db.DBKeyExistError:
-            return self.get(key) or b""
-        except BerkeleyDBError as error:
-            raise DatabaseError(f"can't write: {explain(error)}") from error
-        return value
-
     def records(self, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """Up to `limit` committed records from key `start` on (b"" for the first), in the order of their keys."""
         found: list[tuple[bytes, bytes]] = []

@@ -74,8 +74,6 @@ class Table(Protocol):
 
     def __setitem__(self, key: bytes, value: bytes, /) -> None: ...
 
-    def setdefault(self, key: bytes, value: bytes, /) -> bytes: ...
-
 
 class Client(NamedTuple):
     """A client's record in postgrey_clients.db, or what stands for a missing one: no passes, never seen."""
@@ -144,17 +142,15 @@ class Policy:
         settings = self._settings
         log: tuple[LogLine, ...] = ()
         key = triplet_key(address, request.sender, request.recipient, settings)
-        fresh = format_record(now, now)
-        # Most triplets are new, and for those this is one search in the database instead of two.
-        value = self._triplets.setdefault(key, fresh)
-        if value is fresh:
+        value = self._triplets.get(key)
+        if value is None:
             first_seen, passed_before = now, False
         else:
             first_seen, passed_before = _first_seen(value, now, settings)
             if first_seen > now:
                 log += (LogLine(Level.WARNING, "correcting date for first seen in the future!"),)
                 first_seen = now
-            self._triplets[key] = format_record(first_seen, now)
+        self._triplets[key] = format_record(first_seen, now)
 
         missing = settings.delay - (now - first_seen)
         if missing > 0:

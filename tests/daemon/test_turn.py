@@ -67,12 +67,9 @@ class FragileTable:
         self._store = store
 
     def get(self, key: bytes) -> bytes | None:
-        return self._store.triplets.get(key)
-
-    def setdefault(self, key: bytes, value: bytes) -> bytes:
         if self.is_broken:
             raise DatabaseError("can't read: it is broken")
-        return self._store.triplets.setdefault(key, value)
+        return self._store.triplets.get(key)
 
     def __setitem__(self, key: bytes, value: bytes) -> None:
         self._store.triplets[key] = value

@@ -39,21 +39,6 @@ def test_turn_sees_its_own_writes(tmp_path: Path) -> None:
         assert store.clients.get(KEY) is None
 
 
-def test_default_is_stored_only_where_nothing_is(tmp_path: Path) -> None:
-    with open_store(tmp_path / "db") as store:
-        first, second = b"%d,1" % 1, b"%d,1" % 1
-        assert store.triplets.setdefault(KEY, first) is first
-        # The same value, but another object: so the two cases can be told apart.
-        assert store.triplets.setdefault(KEY, second) is not second
-        store.triplets[KEY] = b"1,301"
-        assert store.triplets.setdefault(KEY, b"2,2") == b"1,301"
-        store.commit()
-        assert store.triplets.setdefault(KEY, b"3,3") == b"1,301"
-        store.commit()
-        crashed = copy_as_crashed(tmp_path / "db", tmp_path / "crashed")
-    assert read_dbdir(crashed) == ({KEY: b"1,301"}, {})
-
-
 def test_commit_keeps_the_records_of_both_tables(tmp_path: Path) -> None:
     with open_store(tmp_path / "db") as store:
         store.triplets[KEY] = b"1,301"
@@ -173,14 +158,13 @@ def write(table: Table) -> None:
     "use",
     [
         write,
-        lambda table: table.setdefault(KEY, b"1,1"),
         lambda table: table.get(KEY),
         lambda table: table.records(b"", 1),
         lambda table: table.delete([KEY]),
         lambda table: table.merge_pages(b"", None),
         lambda table: table.move_pages_down(b"", None),
     ],
-    ids=["write", "setdefault", "get", "records", "delete", "merge_pages", "move_pages_down"],
+    ids=["write", "get", "records", "delete", "merge_pages", "move_pages_down"],
 )
 def test_broken_database_is_a_database_error(use: Callable[[Table], object], tmp_path: Path) -> None:
     fill(tmp_path, {KEY: b"1,1"})
