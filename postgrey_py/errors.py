@@ -17,5 +17,9 @@ class StartupError(PostgreyError):
     """The server can't start: a socket, the pidfile, the user or the lock is not to be had."""
 
 
+class AccountError(PostgreyError):
+    """There is no such user or group, or this process can not become it."""
+
+
 class DatabaseError(PostgreyError):
     """The database can't be opened, read or written."""

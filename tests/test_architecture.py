@@ -18,12 +18,13 @@ PACKAGE = "postgrey_py"
 MAY_IMPORT = {
     "": set(),
     "errors": set(),
+    "accounts": {"errors"},
     "commandline": {"errors"},
     "completion": {"errors", "commandline"},
     "greylist": {"greylist", "errors"},
     "database": {"database", "greylist", "errors"},
-    "daemon": {"daemon", "database", "greylist", "commandline", "errors", ""},
-    "tools": {"tools", "database", "greylist", "commandline", "errors", ""},
+    "daemon": {"daemon", "database", "greylist", "accounts", "commandline", "errors", ""},
+    "tools": {"tools", "database", "greylist", "accounts", "commandline", "errors", ""},
     "scripts": {"daemon", "tools"},
 }
 

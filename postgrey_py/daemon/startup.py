@@ -9,24 +9,23 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import grp
 import os
-import pwd
 import resource
 import socket
 import stat
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import daemon
 import sdnotify
 import setproctitle
 
+from postgrey_py.accounts import Account, become, find_group, find_user
 from postgrey_py.daemon.activation import PassedSocket
 from postgrey_py.daemon.options import split_listener
-from postgrey_py.errors import StartupError
+from postgrey_py.errors import AccountError, StartupError
 from postgrey_py.greylist.settings import Settings
 
 PROCESS_NAME = "postgrey"
@@ -36,15 +35,6 @@ _READY = b"\0"
 
 # An address that is in /etc/hosts but not on any interface: a host without IPv6 that calls ::1 localhost.
 _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """As whom the server runs."""
-
-    uid: int
-    gid: int
-    name: str
 
 
 def open_standard_streams() -> None:
@@ -62,29 +52,15 @@ def find_account(settings: Settings) -> Account | None:
     if settings.user is None and settings.group is None:
         return None
     try:
-        user = _find_user(settings.user) if settings.user is not None else pwd.getpwuid(os.geteuid())
-        gid = _find_group(settings.group) if settings.group is not None else user.pw_gid
-    except KeyError as error:
-        raise StartupError(f"{error.args[0]}: create it, or name another with --user and --group") from None
-    if os.geteuid() != 0 and (user.pw_uid, gid) != (os.geteuid(), os.getegid()):
+        user = find_user(settings.user if settings.user is not None else str(os.geteuid()))
+        account = user if settings.group is None else replace(user, gid=find_group(settings.group))
+    except AccountError as error:
+        raise StartupError(f"{error}: create it, or name another with --user and --group") from None
+    if os.geteuid() != 0 and (account.uid, account.gid) != (os.geteuid(), os.getegid()):
         raise StartupError(
-            f"only root can run it as --user={user.pw_name}; leave --user and --group out to run it as yourself"
+            f"only root can run it as --user={account.name}; leave --user and --group out to run it as yourself"
         )
-    return Account(user.pw_uid, gid, user.pw_name)
-
-
-def _find_user(name: str) -> pwd.struct_passwd:
-    try:
-        return pwd.getpwuid(int(name)) if name.isdigit() else pwd.getpwnam(name)
-    except KeyError:
-        raise KeyError(f"there is no user {name}") from None
-
-
-def _find_group(name: str) -> int:
-    try:
-        return (grp.getgrgid(int(name)) if name.isdigit() else grp.getgrnam(name)).gr_gid
-    except KeyError:
-        raise KeyError(f"there is no group {name}") from None
+    return account
 
 
 def bind_listeners(
@@ -287,19 +263,9 @@ def _running_postgrey(pidfile: str) -> int | None:
 
 
 def drop_privileges(account: Account | None) -> None:
-    """Become this account for good, with its groups and no others. Raises StartupError when root could be regained."""
-    if account is None or os.geteuid() != 0:
-        return
-    try:
-        os.initgroups(account.name, account.gid)
-        os.setgid(account.gid)
-        os.setuid(account.uid)
-    except OSError as error:
-        raise StartupError(f"can't become user {account.name}: {error.strerror}") from error
-    if account.uid != 0:
-        with contextlib.suppress(PermissionError):
-            os.setuid(0)
-            raise StartupError(f"still root after becoming user {account.name}")
+    """Root becomes this account for good. Raises AccountError."""
+    if account is not None and os.geteuid() == 0:
+        become(account)
 
 
 def prepare_process(arguments: list[str]) -> None:

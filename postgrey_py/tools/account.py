@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import codecs
 import os
-import pwd
 
-from postgrey_py.errors import PostgreyError
+from postgrey_py import accounts
+from postgrey_py.accounts import Account
+from postgrey_py.errors import AccountError, PostgreyError
 from postgrey_py.greylist.settings import PATHS
 
 
@@ -17,7 +18,7 @@ def become(user: str | None) -> None:
     Only root can; anybody else stays who they are.
     """
     if os.geteuid() != 0:
-        if user is not None and os.geteuid() != _find(user).pw_uid:
+        if user is not None and os.geteuid() != _find(user).uid:
             raise PostgreyError(f"only root can run this as {user}: leave --user out, or run it as root")
         return
     try:
@@ -26,22 +27,16 @@ def become(user: str | None) -> None:
         if user is None:
             return
         raise
-    if account.pw_uid == 0:
+    if account.uid == 0:
         return
     # Python reads codecs when they are first used, and may be installed where the user must not look (below /root).
     for codec in ("ascii", "latin-1", "utf-8"):
         codecs.lookup(codec)
-    try:
-        os.initgroups(account.pw_name, account.pw_gid)
-        os.setgid(account.pw_gid)
-        os.setuid(account.pw_uid)
-    except OSError as error:
-        raise PostgreyError(f"can't run as {account.pw_name}: {error.strerror}") from error
+    accounts.become(account)
 
 
-def _find(user: str) -> pwd.struct_passwd:
-    """The account of this name or number."""
+def _find(user: str) -> Account:
     try:
-        return pwd.getpwuid(int(user)) if user.isascii() and user.isdigit() else pwd.getpwnam(user)
-    except (KeyError, OverflowError) as error:
-        raise PostgreyError(f"there is no user {user} here (--user)") from error
+        return accounts.find_user(user)
+    except AccountError as error:
+        raise PostgreyError(f"{error} here (--user)") from None

@@ -152,11 +152,11 @@ def test_dbdir_in_use_is_told(
 
 
 @pytest.mark.parametrize("option", ["user", "group"])
-def test_unknown_account_is_told(option: str, daemonize: StartDaemon) -> None:
-    line = refusal(daemonize(f"--{option}=no-such-{option}"))
-    assert line == (
-        f"postgrey: there is no {option} no-such-{option}: create it, or name another with --user and --group"
-    )
+# The last one is a digit, but no number.
+@pytest.mark.parametrize("name", ["nobody-of-this-name", "99999999999999999999", "\xb2"])
+def test_unknown_account_is_told(option: str, name: str, daemonize: StartDaemon) -> None:
+    line = refusal(daemonize(f"--{option}={name}"))
+    assert line == f"postgrey: there is no {option} {name}: create it, or name another with --user and --group"
 
 
 def test_pidfile_in_a_missing_directory_is_told(daemonize: StartDaemon, tmp_path: Path) -> None:
