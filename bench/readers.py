@@ -23,9 +23,9 @@ from bench.polload import Load, Polload, compile_polload
 from bench.stall import SEED, build
 from postgrey_py.database.environment import CLIENTS, TRIPLETS
 from postgrey_py.database.snapshot import open_snapshot
+from tests.commands.databases import make_database
+from tests.commands.nameserver import NameServer
 from tests.support.servers import POSTGREY, ROOT, STOCK_CLIENTS, STOCK_RECIPIENTS, PolicyServer
-from tests.tools.databases import make_database
-from tests.tools.nameserver import NameServer
 
 CONNECTIONS = 20
 ROUNDS = 5

@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench import machine
+from tests.commands.generated_log import Generator
+from tests.commands.running import PERL_POLICY_TEST, PERL_REPORT, POLICY_TEST, REPORT, environment
 from tests.database.dbdirs import open_store, put_all
 from tests.support.servers import POSTGREY, PolicyServer
-from tests.tools.generated_log import Generator
-from tests.tools.running import PERL_POLICY_TEST, PERL_REPORT, POLICY_TEST, REPORT, environment
 
 SEED = 1
 TARGET = 2.0

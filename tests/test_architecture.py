@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Imports go one way: daemon and tools -> database -> greylist; and each room keeps to its business."""
+"""Imports go one way: daemon and commands -> database and protocol -> greylist; and each room keeps to its business."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ MAY_IMPORT = {
     "commandline": {"errors"},
     "completion": {"errors", "commandline"},
     "greylist": {"greylist", "errors"},
+    "protocol": {"protocol", "greylist", "errors"},
     "database": {"database", "greylist", "errors"},
-    "daemon": {"daemon", "database", "greylist", "accounts", "commandline", "errors", ""},
-    "tools": {"tools", "database", "greylist", "accounts", "commandline", "errors", ""},
-    "scripts": {"daemon", "tools"},
+    "daemon": {"daemon", "database", "protocol", "greylist", "accounts", "commandline", "errors", ""},
+    "commands": {"commands", "database", "protocol", "greylist", "accounts", "commandline", "errors", ""},
+    "scripts": {"daemon", "commands"},
 }
 
 # Berkeley DB by either of its names.
@@ -43,7 +44,10 @@ PURE_TIME = {"strftime": 2, "localtime": 1}
 EFFECTS = {"open", "print", "input", "exec", "eval", "compile", "breakpoint", "__import__"}
 
 # The protocol has no sockets in it either.
-PURE_FILES = {Path(PACKAGE, "daemon", "protocol.py")}
+PURE_ROOMS = ("greylist", "protocol")
+
+# Rooms within a room that know nothing of each other.
+STRANGERS = ("commands.report", "commands.replay")
 
 
 class Import(NamedTuple):
@@ -113,7 +117,10 @@ def check_file(root: Path, path: Path) -> Iterator[tuple[int, str]]:
             yield found.line, f"{room or PACKAGE} imports {theirs or PACKAGE}"
         if found.module.partition(".")[0] in BINDINGS and room != "database":
             yield found.line, f"only database imports {found.module}"
-    if room == "greylist" or path in PURE_FILES:
+        stranger = next((name for name in STRANGERS if f"{found.target()}.".startswith(f"{PACKAGE}.{name}.")), None)
+        if stranger is not None and ".".join(path.parts[1:3]) in STRANGERS and ".".join(path.parts[1:3]) != stranger:
+            yield found.line, f"{'.'.join(path.parts[1:3])} imports {stranger}"
+    if room in PURE_ROOMS:
         yield from check_purity(tree, imports)
 
 
@@ -153,10 +160,11 @@ def test_the_program_keeps_to_the_rules() -> None:
 def test_every_room_is_looked_at() -> None:
     paths = list(source_files(ROOT))
     assert Path("scripts", "postgrey") in paths
-    for room in ("greylist", "database", "daemon", "tools"):
+    for room in ("greylist", "database", "daemon", "commands"):
         modules = [path for path in paths if path.parts[:2] == (PACKAGE, room)]
         assert len(modules) > 3, room
-    assert all(ROOT.joinpath(path).is_file() for path in PURE_FILES)
+    assert all(ROOT.joinpath(PACKAGE, room).is_dir() for room in PURE_ROOMS)
+    assert all(ROOT.joinpath(PACKAGE, *name.split(".")).is_dir() for name in STRANGERS)
 
 
 def test_the_rooms_are_used_as_the_picture_has_it() -> None:
@@ -198,19 +206,26 @@ SOUND = {
         "from postgrey_py.errors import PostgreyError\n"
     ),
     f"{PACKAGE}/daemon/__init__.py": "",
-    f"{PACKAGE}/daemon/protocol.py": "import re\nfrom postgrey_py.errors import PostgreyError\n",
+    f"{PACKAGE}/protocol/__init__.py": "",
+    f"{PACKAGE}/protocol/reader.py": "import re\nfrom postgrey_py.errors import PostgreyError\n",
     f"{PACKAGE}/daemon/main.py": (
         "import asyncio, socket, time\n"
         "from postgrey_py import __version__\n"
         "from postgrey_py.commandline import PostgreyError\n"
         "from postgrey_py.database.store import db\n"
         "from postgrey_py.greylist import rules\n"
-        "from postgrey_py.daemon import protocol\n"
+        "from postgrey_py.protocol import reader\n"
         "now = time.time()\n"
         "print(open('/dev/null'))\n"
     ),
-    f"{PACKAGE}/tools/__init__.py": "",
-    f"{PACKAGE}/tools/dump.py": "from postgrey_py.database.store import db\nfrom postgrey_py.greylist.rules import f\n",
+    f"{PACKAGE}/commands/__init__.py": "",
+    f"{PACKAGE}/commands/dump.py": (
+        "from postgrey_py.database.store import db\nfrom postgrey_py.greylist.rules import f\n"
+    ),
+    f"{PACKAGE}/commands/report/__init__.py": "",
+    f"{PACKAGE}/commands/report/main.py": "from postgrey_py.commands.dump import db\n",
+    f"{PACKAGE}/commands/replay/__init__.py": "",
+    f"{PACKAGE}/commands/replay/main.py": "from . import load\n",
     "scripts/postgrey": "#!/usr/bin/env python3\nfrom postgrey_py.daemon.main import main\n",
     "scripts/init": "#!/bin/sh\nimport postgrey_py.database\n",
 }
@@ -229,7 +244,8 @@ def test_a_program_that_keeps_to_the_rules_has_no_violation(tmp_path: Path) -> N
     assert find_violations(tmp_path) == []
 
 
-RULES, STORE, PROTOCOL = "greylist/rules.py", "database/store.py", "daemon/protocol.py"
+R_TO_R = "commands.report imports commands.replay"
+RULES, STORE, PROTOCOL = "greylist/rules.py", "database/store.py", "protocol/reader.py"
 
 
 @pytest.mark.parametrize(
@@ -244,23 +260,26 @@ RULES, STORE, PROTOCOL = "greylist/rules.py", "database/store.py", "daemon/proto
         (RULES, "from ..database.store import Store", "greylist imports database"),
         (RULES, "from .. import daemon", "greylist imports daemon"),
         (RULES, "from ..daemon import protocol", "greylist imports daemon"),
-        (RULES, "def g():\n    from postgrey_py.tools import dump", "greylist imports tools"),
+        (RULES, "def g():\n    from postgrey_py.commands import dump", "greylist imports commands"),
         (RULES, "if TYPE_CHECKING:\n    from postgrey_py.daemon.main import main", "greylist imports daemon"),
         (RULES, "from postgrey_py.commandline import Parser", "greylist imports commandline"),
         (RULES, "from postgrey_py import __version__", "greylist imports postgrey_py"),
         (STORE, "from postgrey_py.daemon.main import main", "database imports daemon"),
-        (STORE, "from postgrey_py import tools", "database imports tools"),
+        (STORE, "from postgrey_py import commands", "database imports commands"),
         (STORE, "from postgrey_py.commandline import Parser", "database imports commandline"),
         ("database/__init__.py", "from ..daemon import main", "database imports daemon"),
-        ("database/__init__.py", "from . import store\nfrom .. import tools", "database imports tools"),
-        ("daemon/main.py", "from postgrey_py.tools import dump", "daemon imports tools"),
-        ("tools/dump.py", "import postgrey_py.daemon.main", "tools imports daemon"),
+        ("database/__init__.py", "from . import store\nfrom .. import commands", "database imports commands"),
+        ("daemon/main.py", "from postgrey_py.commands import dump", "daemon imports commands"),
+        ("commands/dump.py", "import postgrey_py.daemon.main", "commands imports daemon"),
+        ("commands/report/main.py", "from postgrey_py.commands.replay import load", R_TO_R),
+        ("commands/report/main.py", "from ..replay.load import Load", R_TO_R),
+        ("commands/report/main.py", "import postgrey_py.commands.replay.load", R_TO_R),
         ("errors.py", "from postgrey_py.greylist import rules", "errors imports greylist"),
         ("commandline.py", "from .daemon import main", "commandline imports daemon"),
         ("__init__.py", "from postgrey_py.greylist import rules", "postgrey_py imports greylist"),
         # Berkeley DB elsewhere.
         ("daemon/main.py", "from berkeleydb import db", "only database imports berkeleydb"),
-        ("tools/dump.py", "import bsddb3.db", "only database imports bsddb3.db"),
+        ("commands/dump.py", "import bsddb3.db", "only database imports bsddb3.db"),
         ("commandline.py", "try:\n    import bsddb3\nexcept ImportError:\n    pass", "only database imports bsddb3"),
         # Effects in the rules.
         (RULES, "import asyncio", "asyncio is nothing for a pure module"),

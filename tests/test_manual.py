@@ -14,8 +14,10 @@ from typing import NamedTuple
 
 import pytest
 
+from postgrey_py.commands import clients_dump, search
+from postgrey_py.commands.replay import main as policy_test
+from postgrey_py.commands.report import main as report
 from postgrey_py.daemon.options import AUTO_WHITELIST_CLIENTS, MAX_LISTEN_QUEUE_SIZE, make_parser
-from postgrey_py.daemon.protocol import MAX_REQUEST_BYTES
 from postgrey_py.daemon.upkeep import CHECKPOINT_SECONDS, CLEAN_UP_SECONDS, FIRST_CLEAN_UP_SECONDS, REOPEN_SECONDS
 from postgrey_py.database.environment import CLIENTS, LOCK, TRIPLETS
 from postgrey_py.greylist.policy import COUNTING_INTERVAL, REMEMBERED_INSTANCES
@@ -27,7 +29,7 @@ from postgrey_py.greylist.settings import (
     Paths,
     Settings,
 )
-from postgrey_py.tools import clients_dump, policy_test, report, search
+from postgrey_py.protocol.reader import MAX_REQUEST_BYTES
 
 ROOT = Path(__file__).resolve().parents[1]
 

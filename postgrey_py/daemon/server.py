@@ -17,7 +17,6 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from postgrey_py.daemon.logs import Log
-from postgrey_py.daemon.protocol import RequestReader, RequestShape, RequestTooLongError
 from postgrey_py.daemon.startup import close_listeners, describe_listener
 from postgrey_py.daemon.turn import Turn
 from postgrey_py.daemon.upkeep import Upkeep
@@ -27,6 +26,7 @@ from postgrey_py.database.store import Store
 from postgrey_py.errors import StartupError
 from postgrey_py.greylist.policy import Level, Policy
 from postgrey_py.greylist.settings import Settings
+from postgrey_py.protocol.reader import RequestReader, RequestShape, RequestTooLongError
 
 # Connections that the system may hold for us until we accept them; 1.37 takes the system's largest number too.
 LISTEN_QUEUE_SIZE = socket.SOMAXCONN

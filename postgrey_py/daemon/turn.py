@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import Protocol
 
 from postgrey_py.daemon.logs import Log
-from postgrey_py.daemon.protocol import REQUEST_TYPE, RawRequest
 from postgrey_py.database.store import Store
 from postgrey_py.errors import DatabaseError
 from postgrey_py.greylist.policy import PASS, Decision, Level, LogLine, Policy, complaint
@@ -24,6 +23,7 @@ from postgrey_py.greylist.request import (
     bad_test_time,
     make_request,
 )
+from postgrey_py.protocol.reader import REQUEST_TYPE, RawRequest
 
 # How often a database that stays broken is complained of.
 COMPLAINT_INTERVAL = 60.0

@@ -10,7 +10,7 @@ however it ends. Only recovery needs names, for a fraction of a second: a direct
 the process is killed just then, that directory stays, with hardly more in it than dangling links, until a later reader
 removes it.
 
-Called by the tools. How bytes are copied from files that change is in `copying`.
+Called by the commands. How bytes are copied from files that change is in `copying`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Database keys: what 1.37 stores a triplet and a client under, byte for byte.
 
-Called by `policy` for every request and by the tools that look records up.
+Called by `policy` for every request and by the commands that look records up.
 """
 
 from __future__ import annotations

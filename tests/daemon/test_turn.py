@@ -10,7 +10,6 @@ import pytest
 
 from postgrey_py.daemon import turn as turn_module
 from postgrey_py.daemon.logs import Log
-from postgrey_py.daemon.protocol import RawRequest, RequestReader
 from postgrey_py.daemon.turn import Turn
 from postgrey_py.database.environment import Environment
 from postgrey_py.database.store import Store
@@ -19,6 +18,7 @@ from postgrey_py.greylist.policy import Level, Policy
 from postgrey_py.greylist.request import Request
 from postgrey_py.greylist.settings import Settings
 from postgrey_py.greylist.whitelist import ClientWhitelist, Line, RecipientWhitelist
+from postgrey_py.protocol.reader import RawRequest, RequestReader
 from tests.support import policy as policy_client
 
 NOW = 1_700_000_000

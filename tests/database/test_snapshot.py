@@ -23,9 +23,9 @@ from postgrey_py.database.environment import CLIENTS, TRIPLETS, Environment
 from postgrey_py.database.snapshot import DIRECTORY_PREFIX, Snapshot, open_snapshot
 from postgrey_py.database.store import Store
 from postgrey_py.errors import DatabaseError
+from tests.commands.busy_server import BusyServer
 from tests.database.writer import COUNTER, expected_records
 from tests.support.servers import PERL_POSTGREY, POSTGREY, ROOT
-from tests.tools.busy_server import BusyServer
 
 READS_UNDER_LOAD = 50
 KILLED_READERS = 20
@@ -544,7 +544,7 @@ def test_signal_leaves_nothing_behind(number: signal.Signals, dbdir: Path, tempo
     program = f"""if True:
         import os, sys
         from postgrey_py.database import snapshot
-        from postgrey_py.tools.clients_dump import main
+        from postgrey_py.commands.clients_dump import main
         def recover(directory):
             assert os.listdir(os.environ["TMPDIR"]) != []
             os.kill(os.getpid(), {int(number)})

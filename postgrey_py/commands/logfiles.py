@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The text of log files, plain or compressed, one after the other; used by every tool that reads a mail log.
+
+What a line means is not known here: see `maillog` and `deliveries`.
+"""
+
+from __future__ import annotations
+
+import bz2
+import contextlib
+import gzip
+import importlib
+import io
+import lzma
+import os
+import shutil
+import subprocess
+import sys
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from postgrey_py.commands.formats import printable
+from postgrey_py.errors import PostgreyError
+
+STANDARD_INPUT = "-"
+
+# No log has longer lines; a file without line ends must not fill the memory.
+MAX_LINE_BYTES = 64 << 10
+
+_SHOWN_BYTES = 60
+# Each block is searched several times, and should stay in the processor's cache meanwhile.
+_BLOCK_BYTES = 64 << 10
+
+_GZIP, _BZIP2, _XZ, _ZSTD = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"
+
+
+class LogFile(NamedTuple):
+    """An open file, and what to call it in a message."""
+
+    name: str
+    file: io.BufferedIOBase
+
+
+class LogText:
+    """The text of several files in order, and a count of the lines that the caller could not read.
+
+    It comes in blocks of whole lines, so that the few which matter can be found without touching the others. `total` is
+    how many lines there were, `lines_of_block` how many the last block has. Raises PostgreyError for a file that can't
+    be read to its end.
+    """
+
+    def __init__(self, files: Sequence[LogFile]) -> None:
+        self.total = 0
+        self.lines_of_block = 0
+        self.skipped = 0
+        self._first_skipped = ""
+        self._files = files
+        self._name = ""
+        self._block = b""
+        self._lines_before = 0
+
+    def blocks(self) -> Iterator[bytes]:
+        """All text; each block ends with a line end."""
+        for name, file in self._files:
+            self._name, self._lines_before = name, 0
+            try:
+                for self._block in _whole_lines(file):
+                    self.lines_of_block = self._block.count(b"\n")
+                    yield self._block
+                    self._lines_before += self.lines_of_block
+                    self.total += self.lines_of_block
+            except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+                place = f"{name} behind line {self._lines_before}"
+                raise PostgreyError(f"can't read {place}: {_explain(error)}") from error
+
+    def skip(self, start: int) -> None:
+        """Count the line that starts here in the last block as one that can't be read."""
+        self.skipped += 1
+        if self.skipped == 1:
+            number = self._lines_before + self._block.count(b"\n", 0, start) + 1
+            line = self._block[start : start + _SHOWN_BYTES].partition(b"\n")[0]
+            self._first_skipped = f"{self._name} line {number}: '{printable(line)}'"
+
+    def complaint(self) -> str | None:
+        """One line about all that were skipped; None when there were none. Raises PostgreyError when there were no
+        others."""
+        if self.skipped and self.skipped == self.total:
+            raise PostgreyError(f"no line could be read, the first is {self._first_skipped}: is that a mail log?")
+        if self.skipped <= 1:
+            return f"1 line could not be read and was skipped: {self._first_skipped}" if self.skipped else None
+        return f"{self.skipped} lines could not be read and were skipped, the first: {self._first_skipped}"
+
+
+def open_logs(paths: Sequence[str]) -> list[LogFile]:
+    """These files, open; standard input for "-", and where there are none. Raises PostgreyError.
+
+    All are opened at once, so that a misspelled name is told before much is read, and so that root can open what the
+    user that it then becomes may not.
+    """
+    return [_open_log(path) for path in paths or (STANDARD_INPUT,)]
+
+
+def _whole_lines(file: io.BufferedIOBase) -> Iterator[bytes]:
+    rest = b""
+    while block := file.read1(_BLOCK_BYTES):
+        end = block.rfind(b"\n") + 1
+        if end:
+            yield rest + block[:end]
+            rest = b""
+        rest += block[end:]
+        if len(rest) > MAX_LINE_BYTES:
+            yield rest + b"\n"
+            rest = b""
+    if rest:
+        yield rest + b"\n"
+
+
+def _open_log(path: str) -> LogFile:
+    name = "standard input" if path == STANDARD_INPUT else path
+    if path == STANDARD_INPUT and sys.stdin is None:
+        raise PostgreyError(f"can't open {name}: it is closed")
+    try:
+        raw = os.dup(sys.stdin.fileno()) if path == STANDARD_INPUT else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        file = open(raw, "rb")  # noqa: SIM115 - it stays open until the end of the program
+        return LogFile(name, _decompress(name, file))
+    except OSError as error:
+        raise PostgreyError(f"can't open {name}: {_explain(error)}") from error
+
+
+def _decompress(name: str, file: io.BufferedReader) -> io.BufferedIOBase:
+    """The contents of a file, which may begin like one that is compressed, whatever its name is."""
+    start = file.peek(len(_XZ))
+    if start.startswith(_GZIP):
+        return gzip.GzipFile(fileobj=file)
+    if start.startswith(_BZIP2):
+        return bz2.BZ2File(file)
+    if start.startswith(_XZ):
+        return lzma.LZMAFile(file)
+    if start.startswith(_ZSTD):
+        return _decompress_zstd(name, file)
+    return file
+
+
+def _decompress_zstd(name: str, file: io.BufferedReader) -> io.BufferedIOBase:
+    """By Python 3.14's own module, else by the zstd command, which is where such logs come from."""
+    with contextlib.suppress(ImportError):
+        zstd = importlib.import_module("compression.zstd")
+        opened: io.BufferedIOBase = zstd.ZstdFile(file)
+        return opened
+    command = shutil.which("zstd")
+    if command is None:
+        raise PostgreyError(f"{name} is compressed with zstd, which is missing here: install the command zstd")
+    if not file.seekable():
+        raise PostgreyError(f"{name} is compressed with zstd: put `zstd -dc |` before this command")
+    # The command goes by the position of the descriptor, which the first look has moved on.
+    os.lseek(file.fileno(), file.tell(), os.SEEK_SET)
+    return io.BufferedReader(_CommandOutput([command, "-dcq"], file))
+
+
+class _CommandOutput(io.RawIOBase):
+    """What a command makes of a file; an OSError at its end when the command fails."""
+
+    def __init__(self, command: Sequence[str], file: io.BufferedReader) -> None:
+        self._process = subprocess.Popen(command, stdin=file, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        assert self._process.stdout is not None
+        octets = self._process.stdout.read1(len(buffer))  # type: ignore[attr-defined]
+        buffer[: len(octets)] = octets
+        if not octets and len(buffer):
+            self._finish()
+        return len(octets)
+
+    def _finish(self) -> None:
+        assert self._process.stderr is not None
+        complaint = self._process.stderr.read().decode("ascii", "backslashreplace")
+        if self._process.wait():
+            raise OSError(complaint or f"zstd failed with status {self._process.returncode}")
+
+    def close(self) -> None:
+        if not self.closed and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        super().close()
+
+
+def _explain(error: Exception) -> str:
+    """What the operating system or a decompressor says, in one line."""
+    return " ".join(str(getattr(error, "strerror", None) or error).split())

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`postgreyreport`: the mail that was deferred and never came back, or what greylisting did in figures and pictures.
+
+What only some reports need is imported when they do: it would double the time that a start takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from io import FileIO
+from typing import TYPE_CHECKING, Any
+
+from postgrey_py.commands.account import become
+from postgrey_py.commands.command import run_command
+from postgrey_py.commands.formats import write_csv, write_json
+from postgrey_py.commands.logfiles import LogText, open_logs
+from postgrey_py.commands.logtime import LogClock
+from postgrey_py.commands.maillog import Event, EventReader, Kind, compile_greylist_text
+from postgrey_py.commands.report.history import Deferral, History, IsWanted, lower, make_network_namer
+from postgrey_py.commands.report.listing import COLUMNS, Layout, format_lines, in_order_of_address, rows, show
+from postgrey_py.commands.report.options import make_parser
+from postgrey_py.commands.report.summary import (
+    Summary,
+    format_summary,
+    summarize,
+    write_summary_csv,
+    write_summary_json,
+)
+from postgrey_py.commands.report.verdicts import Verdicts, judge, lasted, possible_layouts
+from postgrey_py.database.environment import TRIPLETS
+from postgrey_py.database.snapshot import open_snapshot
+from postgrey_py.errors import PostgreyError, UsageError
+from postgrey_py.greylist.keys import parse_address, rewrite_sender
+from postgrey_py.greylist.settings import Settings
+
+if TYPE_CHECKING:
+    from postgrey_py.commands.report.sender_checks import SenderChecks
+
+# Makes a picture of a summary, "svg" or "png".
+Draw = Callable[[Summary, str], bytes]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; returns its exit status: 0, 1 after an error, 2 for a wrong command line."""
+    return run_command("postgreyreport.1", make_parser(), run, arguments)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Do what the command line asks for. Raises PostgreyError."""
+    _check_combination(options)
+    has_greylist_text = compile_greylist_text(options.greylist_text)
+    is_wanted = _load_client_filter(options)
+    draw = _load_plot() if options.plot else None
+    checks = _load_checks(options)
+    with ExitStack() as cleanup:
+        # Nothing here makes cycles, and to look for them among so many objects takes a tenth of the time.
+        gc.disable()
+        cleanup.callback(gc.enable)
+        # Everything is opened as who we are; then root becomes the user who reads what strangers wrote.
+        log = LogText(open_logs(options.files))
+        picture = cleanup.enter_context(_create(options.plot)) if options.plot else None
+        become(options.user)
+        snapshot = cleanup.enter_context(open_snapshot(options.dbdir, (TRIPLETS,)))
+        settings = _settings(options)
+        is_layout_known = options.lookup_by_host or options.lookup_by_subnet
+        verdicts = Verdicts(snapshot.triplets, possible_layouts(settings, is_layout_known))
+        if complaint := verdicts.complaint():
+            _say(complaint)
+        if options.debug_db:
+            _print_records(EventReader(log, has_greylist_text), verdicts, options.debug_re)
+            _complain_of(log)
+            return
+        clock = LogClock(time.time())
+        counts_passes = options.summary or draw is not None
+        history = History(settings, clock, is_wanted, counts_passes)
+        events = EventReader(log, has_greylist_text)
+        for event in events:
+            history.add(event)
+        deferrals = history.deferrals(events.is_of_postfix)
+        lost = judge(deferrals, verdicts)
+        if options.verbose:
+            _say(f"{log.total} lines; {len(deferrals)} triplets were deferred, {len(lost)} of them never came back")
+        if counts_passes:
+            summary = summarize(history, deferrals, clock, make_network_namer(settings))
+            if draw is not None and picture is not None:
+                _write(picture, options.plot, draw(summary, options.plot.rpartition(".")[2]))
+            if options.summary:
+                _print_summary(summary, options.format)
+        else:
+            _print_report(in_order_of_address(lost), checks, options, clock)
+        _complain_of(log)
+
+
+def _check_combination(options: argparse.Namespace) -> None:
+    """Raise UsageError for options that make no sense together."""
+    if options.debug_db and not options.debug_re:
+        raise UsageError("--debug_db: say with --debug_re=PATTERN for which clients")
+    if options.summary or options.plot:
+        for name in ("check_sender", "skip_dnsbl"):
+            if getattr(options, name):
+                raise UsageError(f"--{name} is about the list, --summary and --plot are about all mail")
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    """The server's settings, as far as they are known, that keys are made under."""
+    names = ("delay", "lookup_by_host", "ipv4cidr", "ipv6cidr", "privacy")
+    return replace(Settings(), **{name: getattr(options, name) for name in names})
+
+
+def _load_client_filter(options: argparse.Namespace) -> IsWanted | None:
+    """What tells which clients the report is about; None where it is about all. Raises PostgreyError."""
+    if not (options.skip_clients or options.match_clients or options.skip_pool):
+        return None
+    from postgrey_py.commands.report.client_filter import ClientFilter
+
+    clients = ClientFilter(options.skip_clients, options.match_clients, options.skip_pool)
+    for warning in clients.warnings:
+        _say(warning)
+    return clients.is_wanted
+
+
+def _load_plot() -> Draw:
+    """What draws. Raises PostgreyError where matplotlib is missing."""
+    try:
+        from postgrey_py.commands.report.plot import draw
+    except ImportError as error:
+        raise PostgreyError(
+            f"--plot needs matplotlib ({error}): install Debian's python3-matplotlib, or postgrey-py[plot] with pip"
+        ) from error
+    return draw
+
+
+def _create(path: str) -> FileIO:
+    try:
+        return open(path, "wb", buffering=0)
+    except OSError as error:
+        raise PostgreyError(f"can't write {path}: {error.strerror}") from error
+
+
+def _write(file: FileIO, path: str, octets: bytes) -> None:
+    try:
+        while octets:
+            octets = octets[file.write(octets) :]
+    except OSError as error:
+        raise PostgreyError(f"can't write {path}: {error.strerror}") from error
+
+
+def _load_checks(options: argparse.Namespace) -> SenderChecks | None:
+    """What asks the DNS; None where nothing is to be asked."""
+    if not options.skip_dnsbl and not options.check_sender:
+        return None
+    from postgrey_py.commands.report.sender_checks import SenderChecks
+
+    return SenderChecks(options.nameserver)
+
+
+def _print_report(
+    lost: Sequence[Deferral], checks: SenderChecks | None, options: argparse.Namespace, clock: LogClock
+) -> None:
+    passed: Mapping[int, str] = {}
+    if checks is not None:
+        lost = checks.leave_out_listed(lost, options.skip_dnsbl)
+        passed = checks.check_senders(lost, options.check_sender)
+        if checks.is_given_up:
+            _say("no name server answers: what was to be looked up is left out")
+    if options.format == "csv":
+        write_csv(COLUMNS, rows(lost, passed, clock))
+    elif options.format == "json":
+        write_json(rows(lost, passed, clock))
+    else:
+        name_network = make_network_namer(_settings(options))
+        sys.stdout.writelines(format_lines(lost, passed, _layout(options), name_network))
+
+
+def _layout(options: argparse.Namespace) -> Layout:
+    names = ("show_time", "show_tries", "tab", "single_line", "separate_by_ip", "separate_by_subnet")
+    return Layout(check_sender=bool(options.check_sender), **{name: getattr(options, name) for name in names})
+
+
+def _print_summary(summary: Summary, form: str) -> None:
+    if form == "csv":
+        write_summary_csv(summary)
+    elif form == "json":
+        write_summary_json(summary)
+    else:
+        sys.stdout.writelines(format_summary(summary))
+
+
+def _print_records(events: Iterable[Event], verdicts: Verdicts, patterns: Sequence[Any]) -> None:
+    """For each rejection of a client whose name one of these patterns finds: all keys of the triplet, and records."""
+    names = "".join(f"{pattern.pattern} ; " for pattern in patterns)
+    print(f"\nDebugging_DB Active, Displaying hosting matching REs: {names}\n")
+    for event in events:
+        address = parse_address(event.client_address)
+        if event.kind is not Kind.REJECTED or address is None:
+            continue
+        if not any(pattern.search(event.client_name) for pattern in patterns):
+            continue
+        for key, value in verdicts.records(address, lower(f"{rewrite_sender(event.sender)}/{event.recipient}")):
+            seconds = lasted(value) if value is not None else 0
+            print(f"{show(key.decode('latin-1'))} : {show((value or b'').decode('latin-1'))} = {seconds}s ")
+
+
+def _complain_of(log: LogText) -> None:
+    if complaint := log.complaint():
+        # Where both go to one place, it stands at the end.
+        sys.stdout.flush()
+        _say(complaint)
+
+
+def _say(text: str) -> None:
+    """Tell whoever started this something that is no part of the report."""
+    print(f"postgreyreport: {text}", file=sys.stderr)

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The command line of `postgreyreport`: the options of the original, in its spelling and with dashes, and our own.
+
+What only some options need is imported when they are given: it would double the time that a start takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from postgrey_py.commandline import Parser
+from postgrey_py.commands.command import add_common_options
+from postgrey_py.commands.option_values import add_network_sizes, whole_number
+from postgrey_py.greylist.settings import PATHS, SECONDS_PER_DAY, Settings
+
+FORMATS = ("text", "csv", "json")
+PICTURES = (".svg", ".png")
+
+# In the order in which they are tried; the first that is passed is shown, in capitals.
+SENDER_CHECKS = ("mx", "mx/24", "a", "a/24")
+
+GREYLIST_TEXT = "Greylisted"
+
+_MAX_DELAY = 365 * SECONDS_PER_DAY
+
+
+def make_parser() -> Parser:
+    """The parser of the options; also what the manual and the shell completions are checked against."""
+    parser = Parser(
+        "postgreyreport",
+        "List mail that was greylisted and never came back, from a mail log and postgrey's database.",
+        usage="postgreyreport [option ...] [file ...]",
+    )
+    defaults = Settings()
+
+    def flag(*names: str, help: str, **more: Any) -> None:
+        parser.option(*_spellings(names), action="store_true", help=help, **more)
+
+    def value(*names: str, metavar: str, help: str, **more: Any) -> None:
+        parser.option(*_spellings(names), metavar=metavar, help=help, **more)
+
+    value(
+        "check-sender",
+        type=_sender_checks,
+        metavar="LIST",
+        default=(),
+        help=f"say whether the client is a mail server of the sender's domain: {','.join(SENDER_CHECKS)}",
+    )
+    value("dbdir", metavar="PATH", default=PATHS.dbdir, help=f"directory of the database (default: {PATHS.dbdir})")
+    flag("debug-db", help="print what the database has for clients that match --debug_re, and no report")
+    value("debug-re", metavar="PATTERNS", type=_patterns, default=(), help="patterns of client names, with commas")
+    value(
+        "delay",
+        metavar="N",
+        type=whole_number(0, _MAX_DELAY),
+        default=defaults.delay,
+        help=f"what came back within N seconds did not come back (default: {defaults.delay})",
+    )
+    parser.option("format", choices=FORMATS, default=FORMATS[0], help=f"how to print it (default: {FORMATS[0]})")
+    value(
+        "greylist-text",
+        "return-string",
+        metavar="TEXT",
+        default=GREYLIST_TEXT,
+        help=f"pattern of the text for greylisted mail (default: {GREYLIST_TEXT})",
+    )
+    add_common_options(parser)
+    add_network_sizes(parser)
+    flag("lookup-by-host", help="the server knows clients by their own address (default: try both)")
+    flag("lookup-by-subnet", help="the server knows clients by their network (default: try both)")
+    value("match-clients", metavar="FILE", action="append", default=[], help="report these clients only; repeatable")
+    value(
+        "nameserver",
+        metavar="ADDRESS[:PORT]",
+        type=_nameserver,
+        action="append",
+        default=[],
+        help="ask this name server (default: those of the system); repeatable",
+    )
+    value("plot", metavar="FILE", type=_picture, help="draw the summary into FILE, which ends in .svg or .png")
+    flag("privacy", help="the server stores hashes")
+    value("separate-by-ip", metavar="TEXT", type=_separator, default="", help="print TEXT before every new address")
+    value("separate-by-subnet", metavar="TEXT", type=_separator, default="", help="print TEXT before every new network")
+    flag("show-time", help="show the time of the last try")
+    flag("show-tries", help="show how often it was tried")
+    flag("single-line", default=True, help="one line for each (default)")
+    parser.option(
+        *("nosingle_line", "nosingle-line", "no-single_line", "no-single-line"),
+        dest="single_line",
+        action="store_false",
+        help="group the lines by client",
+    )
+    value("skip-clients", metavar="FILE", action="append", default=[], help="leave these clients out; repeatable")
+    value(
+        "skip-dnsbl", metavar="DOMAIN", action="append", default=[], help="leave clients out that it lists; repeatable"
+    )
+    flag("skip-pool", help="leave clients out whose name has the end of their address")
+    flag("summary", help="print figures instead of the list")
+    flag("tab", help="separate columns by tabs")
+    value("user", "u", metavar="USER", help=f"run as this user (default for root: {PATHS.user})")
+    flag("verbose", "v", help="say on standard error what is done")
+    parser.add_argument("files", nargs="*", help=argparse.SUPPRESS)
+    return parser
+
+
+def _spellings(names: tuple[str, ...]) -> list[str]:
+    """Every name with dashes, and as the original has it with underscores."""
+    return [spelling for name in names for spelling in dict.fromkeys((name, name.replace("-", "_")))]
+
+
+def _sender_checks(value: str) -> tuple[str, ...]:
+    checks = tuple(value.lower().split(","))
+    if unknown := [check for check in checks if check not in SENDER_CHECKS]:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(SENDER_CHECKS)}")
+    return checks
+
+
+def _patterns(value: str) -> tuple[Any, ...]:
+    import regex
+
+    try:
+        return tuple(regex.compile(pattern, regex.IGNORECASE | regex.VERSION0) for pattern in value.split(","))
+    except regex.error as error:
+        raise argparse.ArgumentTypeError(f"{value!r} is no regular expression: {error}") from error
+
+
+def _nameserver(value: str) -> Any:
+    from postgrey_py.commands.dns import nameserver
+
+    return nameserver(value)
+
+
+def _picture(value: str) -> str:
+    if not value.endswith(PICTURES):
+        raise argparse.ArgumentTypeError(f"{value!r} ends neither in .svg nor in .png")
+    return value
+
+
+def _separator(value: str) -> str:
+    # A shell has no easy way to write a line end.
+    return value.replace(r"\n", "\n")
