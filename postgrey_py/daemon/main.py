@@ -10,21 +10,14 @@ from contextlib import ExitStack
 
 from postgrey_py import __version__
 from postgrey_py.commandline import show_manual
-from postgrey_py.daemon.activation import PassedSocket, take_passed_sockets
+from postgrey_py.daemon.background import Readiness, detach
+from postgrey_py.daemon.listeners import bind_listeners, close_listeners
 from postgrey_py.daemon.logs import Log, open_log
 from postgrey_py.daemon.options import CommandLine, make_parser, parse_command_line
+from postgrey_py.daemon.pidfile import Pidfile
+from postgrey_py.daemon.process import drop_privileges, find_account, open_standard_streams, prepare_process
 from postgrey_py.daemon.server import serve
-from postgrey_py.daemon.startup import (
-    Pidfile,
-    Readiness,
-    bind_listeners,
-    close_listeners,
-    detach,
-    drop_privileges,
-    find_account,
-    open_standard_streams,
-    prepare_process,
-)
+from postgrey_py.daemon.systemd import PassedSocket, take_passed_sockets
 from postgrey_py.daemon.whitelists import WhitelistFiles
 from postgrey_py.database.environment import Environment
 from postgrey_py.database.store import Store

@@ -16,11 +16,11 @@ import time
 from collections.abc import Callable
 from typing import Any, cast
 
+from postgrey_py.daemon.listeners import close_listeners, describe_listener
 from postgrey_py.daemon.logs import Log
-from postgrey_py.daemon.startup import close_listeners, describe_listener
+from postgrey_py.daemon.systemd import keep_watchdog_calm
 from postgrey_py.daemon.turn import Turn
 from postgrey_py.daemon.upkeep import Upkeep
-from postgrey_py.daemon.watchdog import keep_watchdog_calm
 from postgrey_py.daemon.whitelists import WhitelistFiles
 from postgrey_py.database.store import Store
 from postgrey_py.errors import StartupError

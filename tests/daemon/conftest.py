@@ -5,8 +5,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import pwd
+import shutil
 import signal
+import socket
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -68,3 +72,27 @@ def daemonize(tmp_path: Path) -> Iterator[StartDaemon]:
             reap(pid)
         process_control(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
         wait_until(lambda: children() <= before)
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A directory that every user can reach, unlike those of pytest; owned by nobody."""
+    if os.geteuid() != 0:
+        pytest.fail("these tests become another user, which only root can do: run them as root")
+    nobody = pwd.getpwnam("nobody")
+    path = Path(tempfile.mkdtemp(prefix="postgrey-test-"))
+    try:
+        os.chown(path, nobody.pw_uid, nobody.pw_gid)
+        path.chmod(0o755)
+        yield path
+    finally:
+        shutil.rmtree(path)
+
+
+@pytest.fixture
+def notify_socket(tmp_path: Path) -> Iterator[socket.socket]:
+    """What systemd gives to a service of type notify."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified:
+        notified.bind(str(tmp_path / "n"))
+        notified.settimeout(20)
+        yield notified

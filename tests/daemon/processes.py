@@ -12,7 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from tests.support.policy import PolicyClient
+
+GREYLISTED = "DEFER_IF_PERMIT 4.2.0 Greylisted, see http://postgrey.schweikert.ch/help/example.org.html"
 
 
 def wait_until(condition: Callable[[], bool], timeout: float = 20.0) -> None:
@@ -78,3 +82,13 @@ class Daemon:
     def ask(self) -> str:
         with PolicyClient(self.port) as client:
             return client.ask()
+
+
+def refusal(daemon: Daemon) -> str:
+    """What a start that failed has said on the terminal; nothing may be left of it."""
+    assert daemon.starter.returncode == 1
+    assert daemon.starter.stdout == ""
+    (line,) = daemon.starter.stderr.splitlines()
+    with pytest.raises(ConnectionRefusedError):
+        PolicyClient(daemon.port)
+    return line

@@ -1,18 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Listening sockets that the service manager made and holds (socket activation); source: sd_listen_fds(3).
+"""Services of the service manager: listening sockets that it made and holds, and its watchdog.
 
-They outlive the server: while it is restarted, connections wait in them. `main` takes them over at start.
+Sockets that are passed (sd_listen_fds(3)) outlive the server: while it is restarted, connections wait in them.
+The watchdog (sd_watchdog_enabled(3)) restarts a server that hangs. Its signs of life come from the event loop, so that
+they stop when the loop does: Berkeley DB may search for ever in a page that was overwritten behind its back, and a
+start finds and repairs such pages.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import MutableMapping
 
+import sdnotify
+
 from postgrey_py.errors import StartupError
 
 FIRST_DESCRIPTOR = 3
+
+# One sign may be late.
+SIGNS_PER_LIMIT = 3
 
 
 class PassedSocket(socket.socket):
@@ -41,3 +50,24 @@ def _take(descriptor: int) -> PassedSocket:
     if passed.type != socket.SOCK_STREAM or not is_listening:
         raise StartupError(f"descriptor {descriptor} of LISTEN_FDS does not listen: Accept=no and ListenStream= only")
     return passed
+
+
+def take_watchdog_seconds(environment: MutableMapping[str, str]) -> float | None:
+    """How long the service manager waits for a sign of life from this process; None when it does not wait.
+
+    The variables that tell of it leave the environment.
+    """
+    limit, pid = environment.pop("WATCHDOG_USEC", ""), environment.pop("WATCHDOG_PID", "")
+    # A process that has detached is not the one that is watched.
+    if pid != str(os.getpid()) or not (limit.isascii() and limit.isdigit()) or int(limit) == 0:
+        return None
+    return int(limit) / 1e6
+
+
+async def keep_watchdog_calm(environment: MutableMapping[str, str]) -> None:
+    """Give signs of life until cancelled; returns at once when nobody waits for them."""
+    seconds = take_watchdog_seconds(environment)
+    notifier = sdnotify.SystemdNotifier()
+    while seconds is not None:
+        notifier.notify("WATCHDOG=1")
+        await asyncio.sleep(seconds / SIGNS_PER_LIMIT)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Socket activation: sockets that are passed are served, are left alone at the end, and keep connections meanwhile."""
+"""Service managers: sockets that are passed stay theirs, and they hear that the server answers and lives."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from postgrey_py.daemon.activation import take_passed_sockets
+from postgrey_py.daemon.listeners import bind_listeners, close_listeners
 from postgrey_py.daemon.options import parse_command_line
-from postgrey_py.daemon.startup import bind_listeners, close_listeners
+from postgrey_py.daemon.systemd import take_passed_sockets, take_watchdog_seconds
 from postgrey_py.greylist.settings import Settings
-from tests.support.policy import PolicyClient
-from tests.support.servers import POSTGREY, ROOT, free_port
+from tests.daemon.processes import GREYLISTED, stop_once
+from tests.support.policy import PolicyClient, ask
+from tests.support.servers import POSTGREY, ROOT, PolicyServer, free_port
 
 RESTARTS = 10
 
@@ -221,3 +222,69 @@ def test_without_passed_sockets_an_option_is_needed(tmp_path: Path) -> None:
     assert (tmp_path / "own").is_socket()
     close_listeners(listeners)
     assert not (tmp_path / "own").exists()
+
+
+# Readiness
+
+
+def test_systemd_is_told_when_it_serves(notify_socket: socket.socket, tmp_path: Path) -> None:
+    server = PolicyServer(POSTGREY, tmp_path / "db", env={"NOTIFY_SOCKET": notify_socket.getsockname()})
+    with (tmp_path / "log").open("wb") as log, subprocess.Popen(server.argv, env=server.env, stderr=log) as process:
+        try:
+            assert b"READY=1" in notify_socket.recv(4096).split()
+            # No second try: it serves.
+            assert ask(server.port) == GREYLISTED
+        finally:
+            assert stop_once(process) == 0
+
+
+def test_systemd_is_told_nothing_when_the_start_fails(notify_socket: socket.socket, tmp_path: Path) -> None:
+    server = PolicyServer(
+        POSTGREY,
+        tmp_path / "db",
+        (f"--dbdir={tmp_path / 'missing'}",),
+        env={"NOTIFY_SOCKET": notify_socket.getsockname()},
+    )
+    ended = subprocess.run(server.argv, env=server.env, capture_output=True, timeout=60)
+    assert ended.returncode == 1
+    notify_socket.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        notify_socket.recv(4096)
+
+
+# The watchdog
+
+
+def test_signs_of_life_come_as_long_as_the_loop_turns(notify_socket: socket.socket, tmp_path: Path) -> None:
+    server = PolicyServer(POSTGREY, tmp_path / "db", env={"NOTIFY_SOCKET": notify_socket.getsockname()})
+    argv = ["sh", "-c", 'WATCHDOG_PID=$$ WATCHDOG_USEC=300000 exec "$@"', "sh", *server.argv]
+    with (tmp_path / "log").open("wb") as log, subprocess.Popen(argv, env=server.env, stderr=log) as process:
+        try:
+            assert notify_socket.recv(4096) == b"READY=1"
+            assert [notify_socket.recv(4096) for _ in range(4)] == [b"WATCHDOG=1"] * 4
+            process.send_signal(signal.SIGSTOP)
+            notify_socket.settimeout(1)
+            with pytest.raises(TimeoutError):
+                # One may have been on its way.
+                [notify_socket.recv(4096) for _ in range(3)]
+            process.send_signal(signal.SIGCONT)
+            assert notify_socket.recv(4096) == b"WATCHDOG=1"
+        finally:
+            process.send_signal(signal.SIGCONT)
+            assert stop_once(process) == 0
+
+
+@pytest.mark.parametrize(
+    ("limit", "pid", "seconds"),
+    [
+        ("30000000", str(os.getpid()), 30.0),
+        ("500000", str(os.getpid()), 0.5),
+        *((limit, str(os.getpid()), None) for limit in ("", "0", "-1", "x", "\xb2", "1.5")),
+        *(("30000000", pid, None) for pid in ("", "1", "x")),
+    ],
+)
+def test_watchdog_waits_only_for_the_process_that_is_named(limit: str, pid: str, seconds: float | None) -> None:
+    environment = {"WATCHDOG_USEC": limit, "WATCHDOG_PID": pid, "OTHER": "x"}
+    assert take_watchdog_seconds(environment) == seconds
+    assert environment == {"OTHER": "x"}
+    assert take_watchdog_seconds({}) is None

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What holds for the process however it was started: standard streams, name, mask, limits, and whose rights it has."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import sys
+from dataclasses import replace
+
+import setproctitle
+
+from postgrey_py.accounts import Account, become, find_group, find_user
+from postgrey_py.errors import AccountError, StartupError
+from postgrey_py.greylist.settings import Settings
+
+PROCESS_NAME = "postgrey"
+UMASK = 0o077
+
+
+def open_standard_streams() -> None:
+    """Let standard streams that the caller has closed lead to /dev/null, so that no socket gets their numbers.
+
+    To be called before anything else is opened: a descriptor gets the lowest number that is free.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
+
+
+def find_account(settings: Settings) -> Account | None:
+    """The user and group to run as, or None to stay who we are. Raises StartupError."""
+    if settings.user is None and settings.group is None:
+        return None
+    try:
+        user = find_user(settings.user if settings.user is not None else str(os.geteuid()))
+        account = user if settings.group is None else replace(user, gid=find_group(settings.group))
+    except AccountError as error:
+        raise StartupError(f"{error}: create it, or name another with --user and --group") from None
+    if os.geteuid() != 0 and (account.uid, account.gid) != (os.geteuid(), os.getegid()):
+        raise StartupError(
+            f"only root can run it as --user={account.name}; leave --user and --group out to run it as yourself"
+        )
+    return account
+
+
+def prepare_process(arguments: list[str]) -> None:
+    """What holds for the process however it was started: its name, its mask, and as many open files as are allowed."""
+    setproctitle.setproctitle(" ".join([PROCESS_NAME, *arguments]))
+    # `pgrep -x postgrey` goes by this one.
+    setproctitle.setthreadtitle(PROCESS_NAME)
+    os.umask(UMASK)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def drop_privileges(account: Account | None) -> None:
+    """Root becomes this account for good. Raises AccountError."""
+    if account is not None and os.geteuid() == 0:
+        become(account)

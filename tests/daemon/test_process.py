@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The process: its standard streams, and the user and group whose rights it has."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.daemon.conftest import StartDaemon, StartServer
+from tests.daemon.processes import GREYLISTED, refusal, status, stop_once
+from tests.support.policy import ask
+from tests.support.servers import POSTGREY, PolicyServer
+
+
+def test_standard_streams_may_be_closed(daemonize: StartDaemon) -> None:
+    """As some service managers do; no socket may get their numbers."""
+    daemon = daemonize(command=("sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *POSTGREY))
+    assert daemon.starter.returncode == 0
+    assert daemon.ask() == GREYLISTED
+    assert [os.readlink(f"/proc/{daemon.pid}/fd/{number}") for number in (0, 1, 2)] == ["/dev/null"] * 3
+    assert daemon.stop() == 0
+
+
+@pytest.mark.parametrize("option", ["user", "group"])
+# The last one is a digit, but no number.
+@pytest.mark.parametrize("name", ["nobody-of-this-name", "99999999999999999999", "\xb2"])
+def test_unknown_account_is_told(option: str, name: str, daemonize: StartDaemon) -> None:
+    line = refusal(daemonize(f"--{option}={name}"))
+    assert line == f"postgrey: there is no {option} {name}: create it, or name another with --user and --group"
+
+
+# Privileges
+
+
+def check_it_is_nobody(pid: int) -> None:
+    """The process has the rights of nobody, and no others."""
+    uid, gid = str(pwd.getpwnam("nobody").pw_uid), str(grp.getgrnam("nogroup").gr_gid)
+    fields = status(pid)
+    assert fields["Uid"] == [uid] * 4
+    assert fields["Gid"] == [gid] * 4
+    assert fields["Groups"] == [gid]
+    assert {int(fields[name][0], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")} == {0}
+
+
+@pytest.mark.root
+def test_root_becomes_another_user_for_good(start: StartServer, open_directory: Path) -> None:
+    dbdir = open_directory / "db"
+    dbdir.mkdir()
+    os.chown(dbdir, pwd.getpwnam("nobody").pw_uid, -1)
+    path = open_directory / "s"
+    os.setgroups([0, 4, 24])
+    try:
+        server = start(f"--unix={path}", "--socketmode=0600", "--user=nobody", "--group=nogroup", dbdir=dbdir)
+    finally:
+        os.setgroups([0])
+    check_it_is_nobody(server.pid)
+    assert ask(server.port) == GREYLISTED
+    assert {path.owner() for path in dbdir.iterdir()} == {"nobody"}
+    assert (path.owner(), path.group()) == ("nobody", "nogroup")
+    # What it does only after a while works too.
+    server.signal(signal.SIGHUP)
+    server.signal(signal.SIGUSR1)
+    server.wait_for_log("cleaning clients database finished. before: 0, after: 0\n")
+    assert ask(server.port) == GREYLISTED
+    assert stop_once(server.process) == 0
+    assert not path.exists()
+
+
+@pytest.mark.root
+def test_root_becomes_another_user_in_the_background(daemonize: StartDaemon, open_directory: Path) -> None:
+    dbdir = open_directory / "db"
+    dbdir.mkdir()
+    os.chown(dbdir, pwd.getpwnam("nobody").pw_uid, -1)
+    account = (str(pwd.getpwnam("nobody").pw_uid), str(grp.getgrnam("nogroup").gr_gid))
+    daemon = daemonize(f"--dbdir={dbdir}", f"--user={account[0]}", f"--group={account[1]}")
+    assert daemon.starter.returncode == 0
+    check_it_is_nobody(daemon.pid)
+    assert daemon.pidfile.owner() == "nobody"
+    assert daemon.ask() == GREYLISTED
+    assert {path.owner() for path in dbdir.iterdir()} == {"nobody"}
+    assert daemon.stop() == 0
+
+
+@pytest.mark.root
+def test_dbdir_that_the_user_may_not_write_is_told(daemonize: StartDaemon, open_directory: Path) -> None:
+    dbdir = open_directory / "db"
+    dbdir.mkdir(mode=0o755)
+    line = refusal(daemonize(f"--dbdir={dbdir}", "--user=nobody", "--group=nogroup"))
+    uid = pwd.getpwnam("nobody").pw_uid
+    assert line.startswith(f"postgrey: dbdir {dbdir} is not usable by uid {uid}: Permission denied")
+    assert list(dbdir.iterdir()) == []
+
+
+@pytest.mark.root
+def test_ordinary_user_runs_it_as_himself(open_directory: Path) -> None:
+    """Without --user and --group, which 1.37 insists on; and those of others are refused."""
+    # Not through the command, because the Python of a developer may be closed to others.
+    code = (
+        "import os, sys; sys.argv[0] = 'postgrey'\n"
+        "from postgrey_py.daemon.main import main\n"
+        "import asyncio.base_events, encodings.idna, concurrent.futures.thread\n"
+        "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    server = PolicyServer((POSTGREY[0], "-c", code), open_directory / "db", env={"PYTHONDONTWRITEBYTECODE": "1"})
+    os.chown(server.dbdir, 65534, 65534)
+    account = [argument for argument in server.argv if argument.startswith(("--user=", "--group="))]
+    ended = subprocess.run(server.argv, env=server.env, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith("postgrey: only root can run it as --user=root; ")
+    server.argv = [argument for argument in server.argv if argument not in account]
+    with server:
+        check_it_is_nobody_but_for_groups(server.pid)
+        assert ask(server.port) == GREYLISTED
+
+
+def check_it_is_nobody_but_for_groups(pid: int) -> None:
+    assert status(pid)["Uid"] == ["65534"] * 4
+    assert status(pid)["Gid"] == ["65534"] * 4
