@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from postgrey_py import __version__
 from postgrey_py.commandline import show_manual
 from postgrey_py.daemon.background import Readiness, detach
+from postgrey_py.daemon.check import check
 from postgrey_py.daemon.listeners import bind_listeners, close_listeners
 from postgrey_py.daemon.logs import Log, open_log
 from postgrey_py.daemon.options import CommandLine, make_parser, parse_command_line
@@ -26,7 +27,10 @@ from postgrey_py.greylist.policy import Level, Policy
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command; returns its exit status: 0, 1 after an error, 2 for a wrong command line."""
+    """Run the command; returns its exit status: 0, 1 after an error, 2 for a wrong command line.
+
+    With --check, 1 also tells of warnings.
+    """
     open_standard_streams()
     try:
         passed = take_passed_sockets(os.environ)
@@ -37,6 +41,8 @@ def main(arguments: Sequence[str]) -> int:
             print(f"postgrey {__version__}")
         elif command_line.action == "man":
             show_manual("postgrey.8")
+        elif command_line.action == "check":
+            return check(command_line)
         else:
             _run(command_line, list(arguments), passed)
     except UsageError as error:
@@ -69,6 +75,8 @@ def _run(command_line: CommandLine, arguments: list[str], passed: list[PassedSoc
                 if settings.pidfile is not None:
                     cleanup.callback(Pidfile(settings.pidfile, account).remove)
             drop_privileges(account)
+            if account is not None:
+                _complain(log, whitelists.lost_to(account.name), on_terminal=False)
             environment = Environment(settings.dbdir, settings.auto_whitelist_clients > 0, log.complain)
             cleanup.callback(environment.close)
             store = Store(environment)

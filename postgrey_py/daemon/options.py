@@ -30,7 +30,7 @@ _ZERO_IS_DEFAULT = ("delay", "max_age", "ipv4cidr", "ipv6cidr")
 
 
 class CommandLine(NamedTuple):
-    """What the command line asks for: an `action` ("serve", "help", "man", "version"), and how.
+    """What the command line asks for: an `action` ("serve", "check", "help", "man", "version"), and how.
 
     `warnings` are for the log: what was given but is not used, or can't work.
     """
@@ -54,7 +54,9 @@ def parse_command_line(arguments: Sequence[str], has_listener: bool = False) -> 
     if stray := [argument for argument in given.pop("stray") if argument != "--"]:
         raise UsageError(f"{stray[0]}: options only, please; is there a quote missing?")
     given.pop("lookup_by_subnet")
-    if not has_listener and not given["inet"] and not given["unix"]:
+    action = "check" if given.pop("check") else "serve"
+    # A unit whose sockets systemd holds names none on its command line.
+    if action == "serve" and not has_listener and not given["inet"] and not given["unix"]:
         raise UsageError("--unix or --inet must be given")
     values: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     warnings = [
@@ -69,7 +71,7 @@ def parse_command_line(arguments: Sequence[str], has_listener: bool = False) -> 
             f"no mail can ever pass: the retry window ({settings.retry_window} seconds)"
             f" is over before the delay ({settings.delay} seconds) is"
         )
-    return CommandLine("serve", settings, tuple(warnings))
+    return CommandLine(action, settings, tuple(warnings))
 
 
 def make_parser() -> Parser:
@@ -95,6 +97,7 @@ def make_parser() -> Parser:
         nargs=argparse.OPTIONAL,
         help=f"trust a client after N mails that came back; 0: never (default: {AUTO_WHITELIST_CLIENTS})",
     )
+    flag("check", help="check options and whitelists, and exit: 0 fine, 1 warnings, 2 wrong options")
     flag("daemonize", "d", help="run in the background and log to syslog")
     value("dbdir", type=_path, metavar="PATH", help=f"directory of the database (default: {PATHS.dbdir})")
     value("delay", type=_number(_MAX_DELAY), metavar="N", help=f"greylist for N seconds (default: {defaults.delay})")

@@ -23,6 +23,9 @@ class WhitelistFiles:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._read = [
+            path for path in (*settings.whitelist_clients, *settings.whitelist_recipients) if os.access(path, os.R_OK)
+        ]
         client_lines, self._unreadable_clients = _read_files(settings.whitelist_clients)
         recipient_lines, self._unreadable_recipients = _read_files(settings.whitelist_recipients)
         self.clients = ClientWhitelist(client_lines)
@@ -33,6 +36,14 @@ class WhitelistFiles:
             *self._unreadable_recipients,
             *_as_text(self.recipients.warnings),
         )
+
+    def lost_to(self, user: str) -> list[str]:
+        """Complaints about files that were read, but can't be any more: this user, who we are now, must not."""
+        return [
+            f"{path} can't be read by user {user}, so SIGHUP will not read it again: chown or chmod it"
+            for path in dict.fromkeys(self._read)
+            if not os.access(path, os.R_OK)
+        ]
 
     def reload(self) -> list[str]:
         """Read the files again; returns what there is to complain of.

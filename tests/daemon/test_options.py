@@ -147,7 +147,7 @@ VALUES: dict[str, list[tuple[str, str, object]]] = {
 }
 LISTENERS = ("inet", "i")
 ACTIONS = {"help": "help", "h": "help", "man": "man", "version": "version"}
-OTHERS = {"lookup-by-subnet", "noaction", "no-action", "n"}
+OTHERS = {"check", "lookup-by-subnet", "noaction", "no-action", "n"}
 
 
 def test_every_spelling_is_looked_at() -> None:
@@ -331,6 +331,15 @@ def test_what_is_done_instead_of_serving(name: str) -> None:
         # No listener is needed for it.
         assert parse_command_line([option]) == CommandLine(ACTIONS[name], Settings(), ())
         assert parse_command_line(["-v", LISTENER, option]).action == ACTIONS[name]
+
+
+def test_a_check_is_about_the_other_options_and_needs_no_listener() -> None:
+    command_line = parse_command_line(["--check", "--delay=0"])
+    assert (command_line.action, command_line.settings.inet) == ("check", ())
+    assert command_line.warnings == ("--delay=0 means the default here",)
+    assert parse_command_line([LISTENER, "-check"]).settings == parse()
+    with pytest.raises(UsageError):
+        parse_command_line(["--check", "--delay=x"])
 
 
 # Errors.

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`postgrey --check`: read options and lists as a start would, say what is wrong with them, and touch nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from postgrey_py.accounts import become
+from postgrey_py.daemon.options import CommandLine
+from postgrey_py.daemon.process import find_account
+from postgrey_py.daemon.whitelists import WhitelistFiles
+
+
+def check(command_line: CommandLine) -> int:
+    """Print what there is to complain of; returns the exit status: 0, or 1 where there is something.
+
+    Root becomes the user that the server would run as, for good. Raises PostgreyError where a start would.
+    """
+    settings = command_line.settings
+    # Somebody else than root can look at the lists all the same, only not with that user's eyes.
+    account = find_account(settings) if os.geteuid() == 0 else None
+    whitelists = WhitelistFiles(settings)
+    complaints = [*command_line.warnings, *whitelists.complaints]
+    if account is not None:
+        become(account)
+        complaints += whitelists.lost_to(account.name)
+    for text in complaints:
+        print(f"postgrey: {text}", file=sys.stderr)
+    if not complaints:
+        print("options and whitelists are in order")
+    return 1 if complaints else 0
