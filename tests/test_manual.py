@@ -18,7 +18,8 @@ from postgrey_py.commands import clients_dump, search
 from postgrey_py.commands.replay import main as policy_test
 from postgrey_py.commands.report import main as report
 from postgrey_py.daemon.options import AUTO_WHITELIST_CLIENTS, MAX_LISTEN_QUEUE_SIZE, make_parser
-from postgrey_py.daemon.upkeep import CHECKPOINT_SECONDS, CLEAN_UP_SECONDS, FIRST_CLEAN_UP_SECONDS, REOPEN_SECONDS
+from postgrey_py.daemon.outage import CALM_SECONDS, COMPLAINT_SECONDS, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
+from postgrey_py.daemon.upkeep import CHECKPOINT_SECONDS, CLEAN_UP_SECONDS, FIRST_CLEAN_UP_SECONDS
 from postgrey_py.database.environment import CLIENTS, LOCK, TRIPLETS
 from postgrey_py.greylist.policy import COUNTING_INTERVAL, REMEMBERED_INSTANCES
 from postgrey_py.greylist.settings import (
@@ -208,7 +209,10 @@ FIGURES = [
     ("DATABASE AND SAFETY", CHECKPOINT_SECONDS, 60, "About once a minute,"),
     ("DATABASE AND SAFETY", FIRST_CLEAN_UP_SECONDS, SECONDS_PER_HOUR / 2, "half an hour after the start,"),
     ("DATABASE AND SAFETY", CLEAN_UP_SECONDS, SECONDS_PER_DAY, "then once a day,"),
-    ("DATABASE AND SAFETY", REOPEN_SECONDS, 3, "tries every three seconds"),
+    ("DATABASE AND SAFETY", FIRST_PAUSE_SECONDS, 1, "pauses that grow from 1 second to 30"),
+    ("DATABASE AND SAFETY", LONGEST_PAUSE_SECONDS, 30, "pauses that grow from 1 second to 30"),
+    ("DATABASE AND SAFETY", CALM_SECONDS, 60, "fails again within a minute"),
+    ("DATABASE AND SAFETY", COMPLAINT_SECONDS, 60, "then once a minute"),
     ("DIFFERENCES FROM POSTGREY 1.37", MAX_REQUEST_BYTES, 64 << 10, "more than 64 KiB"),
     ("DIFFERENCES FROM POSTGREY 1.37", REMEMBERED_INSTANCES, 1000, "Here 1000 are remembered."),
 ]

@@ -18,10 +18,13 @@ from typing import Any, cast
 
 from postgrey_py.daemon.listeners import close_listeners, describe_listener
 from postgrey_py.daemon.logs import Log
+from postgrey_py.daemon.outage import Outage
 from postgrey_py.daemon.systemd import keep_watchdog_calm
 from postgrey_py.daemon.turn import Turn
 from postgrey_py.daemon.upkeep import Upkeep
 from postgrey_py.daemon.whitelists import WhitelistFiles
+from postgrey_py.daemon.worker import Worker
+from postgrey_py.database.reopening import reopen
 from postgrey_py.database.store import Store
 from postgrey_py.errors import StartupError
 from postgrey_py.greylist.policy import Level, Policy
@@ -136,8 +139,11 @@ class Server:
         loop = asyncio.get_running_loop()
         self.settings = settings
         self.log = log
-        self.upkeep = Upkeep(store.environment, store, settings, log)
-        self.turn = Turn(policy, store, log, loop.call_soon, self.upkeep.reopen)
+        self._store = store
+        self._worker = Worker()
+        self._outage = Outage(self._reopen, log, loop.time)
+        self.turn = Turn(policy, store, log, loop.call_soon, self._outage)
+        self.upkeep = Upkeep(store, settings, log, self._outage, self._worker, self.turn.finish)
         self.connections: set[Connection] = set()
         self.shape = RequestShape()
         self._newcomers: set[Connection] = set()
@@ -173,14 +179,14 @@ class Server:
             listener.setblocking(False)
             self.log.line(Level.NOTICE, f"listening on {describe_listener(listener)}")
         self._listen()
-        upkeep = self._start(self.upkeep.run(self.turn))
+        jobs = [self._start(self.upkeep.run()), self._start(self._outage.run())]
         ready()
-        watchdog = self._start(keep_watchdog_calm(os.environ))
+        jobs.append(self._start(keep_watchdog_calm(os.environ)))
         await self._stop_wanted.wait()
         self._stop_listening()
         close_listeners(self._listeners)
-        upkeep.cancel()
-        watchdog.cancel()
+        for job in jobs:
+            job.cancel()
         # Who was accepted on the way out gets an answer; who waits in a socket that was passed, from the next server.
         if self._newcomers:
             self._loop.call_later(LAST_REQUESTS_SECONDS, self._nobody_is_new.set)
@@ -190,7 +196,12 @@ class Server:
             connection.hang_up()
         # Connections close, and what was begun ends, in the next turns of the loop.
         await asyncio.sleep(0)
-        self.upkeep.close()
+        self._worker.close()
+
+    async def _reopen(self) -> None:
+        """Open the database again, and go on with it. Raises DatabaseError."""
+        await self._worker.do(lambda: reopen(self._store.environment))
+        self._store.attach()
 
     def hear(self, connection: Connection) -> None:
         """A connection has asked for the first time, or will never do so."""

@@ -2,7 +2,7 @@
 """Group commit: the requests of one turn of the event loop share one transaction.
 
 Requests are decided at once as they arrive; what was decided is logged and answered only after the commit, so that an
-answer is never lost. Where the database fails, all of the turn pass, and mail goes on while `upkeep` repairs it.
+answer is never lost. Where the database fails, all of the turn pass, and mail goes on while `outage` repairs it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from postgrey_py.daemon.logs import Log
+from postgrey_py.daemon.outage import Outage
 from postgrey_py.database.store import Store
 from postgrey_py.errors import DatabaseError
 from postgrey_py.greylist.policy import PASS, Decision, Level, LogLine, Policy, complaint
@@ -24,9 +25,6 @@ from postgrey_py.greylist.request import (
     make_request,
 )
 from postgrey_py.protocol.reader import REQUEST_TYPE, RawRequest
-
-# How often a database that stays broken is complained of.
-COMPLAINT_INTERVAL = 60.0
 
 
 class Client(Protocol):
@@ -40,7 +38,7 @@ class Client(Protocol):
 class Turn:
     """Decides requests, and answers them together when the turn is over.
 
-    `schedule` calls `finish` soon, once for each turn; `on_failure` is called when the database has failed.
+    `schedule` calls `finish` soon, once for each turn; `outage` hears of every failure of the database.
     """
 
     def __init__(
@@ -49,22 +47,19 @@ class Turn:
         store: Store,
         log: Log,
         schedule: Callable[[Callable[[], None]], object],
-        on_failure: Callable[[DatabaseError], None],
+        outage: Outage,
     ) -> None:
         self._policy = policy
         self._store = store
         self._log = log
         self._schedule = schedule
-        self._on_failure = on_failure
+        self._outage = outage
         self._answers: dict[Client, bytes] = {}
         self._hang_ups: list[Client] = []
         self._lines: list[LogLine] = []
         self._is_scheduled = False
         self._requests = 0
         self._failure: DatabaseError | None = None
-        self._is_down = False
-        self._passed_unseen = 0
-        self._complained = 0.0
 
     def add(self, client: Client, request: Request | RawRequest) -> bool:
         """Decide a request of this client; false when the protocol does not allow it any more requests."""
@@ -114,8 +109,8 @@ class Turn:
             # What was decided is not on disk: nobody was deferred, and no line says so.
             answers = {client: _pass_all(octets) for client, octets in answers.items()}
             lines = [line for line in lines if line.is_complaint or line.level <= Level.ERROR]
-            self._passed_unseen += requests
-            self.database_failed(failure)
+            self._outage.passed(requests)
+            self._outage.failed(failure)
         if lines:
             self._log.write(lines)
         for client, octets in answers.items():
@@ -123,33 +118,10 @@ class Turn:
         for client in hang_ups:
             client.hang_up()
 
-    def database_failed(self, error: DatabaseError) -> None:
-        """From now on let all mail pass, until `database_works`."""
-        if not self._is_down:
-            self._is_down = True
-            self._complained = time.monotonic()
-            self._log.line(Level.CRITICAL, f"the database failed, mail passes without greylisting: {error}")
-            self._on_failure(error)
-
-    def database_still_fails(self, error: DatabaseError) -> None:
-        """Complain, now and then, that it could not be opened again."""
-        if time.monotonic() - self._complained >= COMPLAINT_INTERVAL:
-            self._complained = time.monotonic()
-            text = f"the database still fails, {self._passed_unseen} requests passed without greylisting: {error}"
-            self._log.line(Level.CRITICAL, text)
-
-    def database_works(self) -> None:
-        """The database was opened again: go back to greylisting."""
-        self._store.attach()
-        self._is_down = False
-        text = f"the database works again, mail is greylisted; {self._passed_unseen} requests passed without"
-        self._log.line(Level.WARNING, text)
-        self._passed_unseen = 0
-
     def _decide(self, request: Request | RawRequest) -> str:
         """The action for this request; the lines for it go to the turn's log."""
-        if self._is_down:
-            self._passed_unseen += 1
+        if self._outage.is_down:
+            self._outage.passed()
             return PASS
         self._requests += 1
         if self._failure is not None:

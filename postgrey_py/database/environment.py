@@ -67,11 +67,13 @@ class Environment:
         self._report = report
         self._env: Any = None
         self._has_logs = False
+        self._kept_logs: set[str] = set()
         self._lock = _lock(self.dbdir)
         try:
             self.open()
         except BaseException:
-            self.close()
+            self.close_databases()
+            os.close(self._lock)
             raise
 
     def open(self, verify: bool = False) -> None:
@@ -115,16 +117,15 @@ class Environment:
             raise DatabaseError(f"can't write a checkpoint in {self.dbdir}: {explain(error)}") from error
 
     def remove_logs(self) -> list[str]:
-        """Remove the log files that recovery no longer needs, and return their paths. Any thread may call it."""
-        removed = []
+        """Remove the log files that recovery no longer needs, and return their paths. Any thread may call it.
+
+        One that can't be removed does no harm: it is reported, once. Raises DatabaseError when the database has failed.
+        """
         try:
-            for name in self._env.log_archive(db.DB_ARCH_ABS):
-                path = os.fsdecode(name)
-                os.unlink(path)
-                removed.append(path)
-        except (BerkeleyDBError, OSError) as error:
-            raise DatabaseError(f"can't remove old logs in {self.dbdir}: {explain(error)}") from error
-        return removed
+            paths = [os.fsdecode(name) for name in self._env.log_archive(db.DB_ARCH_ABS)]
+        except BerkeleyDBError as error:
+            raise DatabaseError(f"can't tell old logs in {self.dbdir}: {explain(error)}") from error
+        return [path for path in paths if self._remove_log(path)]
 
     def close_databases(self) -> None:
         """Close everything but the lock; what a broken database says to that is of no use to anybody."""
@@ -142,10 +143,25 @@ class Environment:
     def close(self) -> None:
         """Checkpoint, close, and give the lock back."""
         if self._env is not None:
-            with contextlib.suppress(DatabaseError):
+            try:
                 self.checkpoint(now=True)
+            except DatabaseError as error:
+                self._report(f"{error}; the next start brings the database files up to date from the logs")
         self.close_databases()
         os.close(self._lock)
+
+    def _remove_log(self, path: str) -> bool:
+        """Remove one log file; false when it could not be removed."""
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            if path not in self._kept_logs:
+                self._kept_logs.add(path)
+                self._report(f"can't remove {path}, which is not needed any more: {error.strerror}; remove it by hand")
+            return False
+        return True
 
     def _open_environment(self) -> Any:
         self._has_logs = any(self.dbdir.glob(LOG_FILES))

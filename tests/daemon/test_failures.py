@@ -30,7 +30,7 @@ DELAY = 300
 FAILED = "the database failed, mail passes without greylisting: "
 WORKS = "the database works again, mail is greylisted; "
 
-# The server tries to open its database again every three seconds: long enough for two tries.
+# The server tries to open its database again at once, and after 1 and 2 seconds more: long enough for three tries.
 OUTAGE_SECONDS = 5.0
 
 # Records for a file that is larger than the server's cache, and how many of its pages are damaged.
@@ -113,11 +113,15 @@ class Load:
             thread.join()
 
 
-def start_at_journal(start: StartServer, tmp_path: Path, dbdir: Path, *options: str) -> PolicyServer:
+def start_at_journal(
+    start: StartServer, tmp_path: Path, dbdir: Path, *options: str, env: dict[str, str] | None = None
+) -> PolicyServer:
     """A server that writes the level of each line into its log."""
     log = tmp_path / f"{dbdir.name}.log"
     log.touch()
-    return start(*options, dbdir=dbdir, env={"JOURNAL_STREAM": f"{log.stat().st_dev}:{log.stat().st_ino}"})
+    return start(
+        *options, dbdir=dbdir, env={"JOURNAL_STREAM": f"{log.stat().st_dev}:{log.stat().st_ino}", **(env or {})}
+    )
 
 
 def set_aside(dbdir: Path) -> list[str]:

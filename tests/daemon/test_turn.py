@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from postgrey_py.daemon import turn as turn_module
 from postgrey_py.daemon.logs import Log
+from postgrey_py.daemon.outage import Outage
 from postgrey_py.daemon.turn import Turn
 from postgrey_py.database.environment import Environment
+from postgrey_py.database.reopening import reopen
 from postgrey_py.database.store import Store
 from postgrey_py.errors import DatabaseError
 from postgrey_py.greylist.policy import Level, Policy
@@ -106,7 +108,6 @@ class World:
     def __init__(self, directory: Path) -> None:
         self.events: list[Any] = []
         self.scheduled: list[Callable[[], None]] = []
-        self.failures: list[DatabaseError] = []
         self.environment = Environment(str(directory), True, self.events.append)
         self.store = WatchedStore(self.environment, self.events)
         self.triplets = FragileTable(self.store)
@@ -119,7 +120,8 @@ class World:
             "9.9",
         )
         log = Log(EventSink(self.events), Level.DEBUG, marks_complaints=True)
-        self.turn = Turn(self.policy, self.store, log, self.scheduled.append, self.failures.append)
+        self.outage = Outage(self._reopen, log, time.monotonic)
+        self.turn = Turn(self.policy, self.store, log, self.scheduled.append, self.outage)
 
     def connect(self, name: str = "client") -> Connection:
         return Connection(name, self.events)
@@ -141,6 +143,22 @@ class World:
         events = list(self.events)
         self.events.clear()
         return events
+
+    async def _reopen(self) -> None:
+        reopen(self.environment)
+        self.store.attach()
+
+    def reopen(self) -> list[Any]:
+        """Let the database be opened again; returns what happened since the last time."""
+
+        async def until_it_works() -> None:
+            bringing_back = asyncio.ensure_future(self.outage.run())
+            while self.outage.is_down:
+                await asyncio.sleep(0)
+            bringing_back.cancel()
+
+        asyncio.run(until_it_works())
+        return self.finish()
 
     def ask(self, **attributes: str | int | None) -> list[Any]:
         """A turn with this request alone."""
@@ -249,7 +267,7 @@ def test_bytes_beyond_ascii_come_back_as_they_came(world: World) -> None:
         "9.9",
     )
     log = Log(EventSink(world.events))
-    world.turn = Turn(world.policy, world.store, log, world.scheduled.append, world.failures.append)
+    world.turn = Turn(world.policy, world.store, log, world.scheduled.append, world.outage)
     events = world.ask(recipient="bob@\xc3\xa9\xff")
     assert events[-1] == ("client", b"action=DEFER_IF_PERMIT 4.2.0 caf\xe9 \xc3\xa9\xff\n\n")
 
@@ -351,6 +369,7 @@ def test_garbage_of_another_type_of_request_is_logged_too(world: World) -> None:
 
 FAILURE = DatabaseError("can't commit: the disk is full")
 FAILED = (Level.CRITICAL, f"the database failed, mail passes without greylisting: {FAILURE}")
+WORKS = "the database works again, mail is greylisted; {} requests passed without"
 BROKEN = (Level.CRITICAL, "the database failed, mail passes without greylisting: can't read: it is broken")
 
 
@@ -363,7 +382,7 @@ def test_all_of_a_turn_pass_when_it_cannot_be_committed(world: World) -> None:
     events = world.finish()
     # Nobody was deferred, and no line says so.
     assert events == ["begin", "abort", FAILED, ("one", PASSED * 2), ("two", PASSED)]
-    assert world.failures == [FAILURE]
+    assert world.outage.is_down
     assert world.stored() == {}
 
 
@@ -376,7 +395,7 @@ def test_all_of_a_turn_pass_when_one_cannot_be_read(world: World) -> None:
     world.add(connection, sender="third@example.com")
     assert world.finish() == ["begin", "abort", BROKEN, ("client", PASSED * 3)]
     assert world.stored() == {}
-    assert len(world.failures) == 1
+    assert world.outage.is_down
 
 
 def test_what_an_administrator_must_know_is_logged_all_the_same(world: World) -> None:
@@ -411,55 +430,8 @@ def test_until_the_database_works_again_all_pass_and_it_is_not_touched(world: Wo
     assert world.ask() == world.ask(sender="other@example.com") == [("client", PASSED)]
     # Not even whitelists are asked, for the line would be as untrue.
     assert world.ask(client_name="white.example") == [("client", PASSED)]
-    assert world.failures == [FAILURE]
     # Other rules stay.
     assert world.ask(request="junk")[-1] == ("client", "hung up")
-
-
-def test_a_failure_is_told_once(world: World) -> None:
-    world.turn.database_failed(FAILURE)
-    world.turn.database_failed(DatabaseError("another one"))
-    assert world.events == [FAILED]
-    assert world.failures == [FAILURE]
-
-
-def test_a_database_that_stays_broken_is_complained_of_now_and_then(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert turn_module.COMPLAINT_INTERVAL == 60.0
-    world.turn.database_failed(FAILURE)
-    world.ask()
-    # A minute is not over.
-    world.turn.database_still_fails(FAILURE)
-    assert world.events == []
-    monkeypatch.setattr(turn_module, "COMPLAINT_INTERVAL", 0.0)
-    world.turn.database_still_fails(FAILURE)
-    text = f"the database still fails, 1 requests passed without greylisting: {FAILURE}"
-    assert world.events == [(Level.CRITICAL, text)]
-    # Then another one begins.
-    monkeypatch.undo()
-    world.turn.database_still_fails(FAILURE)
-    assert len(world.events) == 1
-
-
-def test_when_the_database_works_again_mail_is_greylisted_again(world: World) -> None:
-    world.store.failure = FAILURE
-    world.ask()
-    for _ in range(4):
-        world.ask()
-    world.store.failure = None
-    world.turn.database_works()
-    text = "the database works again, mail is greylisted; 5 requests passed without"
-    assert world.events == [(Level.WARNING, text)]
-    world.events.clear()
-    assert world.ask()[-1] == ("client", GREYLISTED)
-    # It may fail again, is told again, and counts anew.
-    world.store.failure = FAILURE
-    assert FAILED in world.ask()
-    assert world.failures == [FAILURE, FAILURE]
-    world.store.failure = None
-    world.turn.database_works()
-    assert world.events == [(Level.WARNING, text.replace("5", "1"))]
 
 
 def test_a_database_that_was_opened_again_is_used(world: World) -> None:
@@ -467,28 +439,34 @@ def test_a_database_that_was_opened_again_is_used(world: World) -> None:
     world.store.failure = FAILURE
     world.ask(policy_test_time=NOW + 100)
     world.store.failure = None
-    world.environment.close_databases()
-    world.environment.open(verify=True)
-    world.turn.database_works()
+    world.reopen()
     world.events.clear()
     # What was stored before is known, what failed is not.
     assert world.ask(policy_test_time=NOW + 200)[-2][1].startswith("action=greylist, reason=early-retry (100s missing)")
     assert world.stored() == {b"192.0.2.0/alice@example.com/bob@example.org": b"%d,%d" % (NOW, NOW + 200)}
 
 
+def test_every_request_that_passed_for_the_failure_is_counted(world: World) -> None:
+    world.store.failure = FAILURE
+    world.ask()
+    for _ in range(4):
+        world.ask()
+    world.store.failure = None
+    assert world.reopen() == [(Level.WARNING, WORKS.format(5))]
+    assert world.ask()[-1] == ("client", GREYLISTED)
+
+
 def test_no_request_counts_twice_when_the_database_fails_in_between(world: World) -> None:
     connection = world.connect()
     world.add(connection)
     # As a checkpoint in the background does it.
-    world.turn.database_failed(FAILURE)
+    world.outage.failed(FAILURE)
     world.store.failure = FAILURE
     world.add(connection)
     world.add(connection)
     assert world.finish()[-1] == ("client", PASSED * 3)
     world.store.failure = None
-    world.turn.database_works()
-    text = "the database works again, mail is greylisted; 3 requests passed without"
-    assert world.events == [(Level.WARNING, text)]
+    assert world.reopen() == [(Level.WARNING, WORKS.format(3))]
 
 
 # A bug.
@@ -507,7 +485,7 @@ def buggy(world: World) -> World:
     lists = ClientWhitelist(), RecipientWhitelist()
     policy = BuggyPolicy(Settings(), world.triplets, world.store.clients, *lists, "9.9")
     log = Log(EventSink(world.events))
-    world.turn = Turn(policy, world.store, log, world.scheduled.append, world.failures.append)
+    world.turn = Turn(policy, world.store, log, world.scheduled.append, world.outage)
     return world
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,11 +12,10 @@ import pytest
 
 from postgrey_py.daemon import upkeep as upkeep_module
 from postgrey_py.daemon.logs import Log, StderrSink
-from postgrey_py.daemon.turn import Turn
+from postgrey_py.daemon.outage import Outage
 from postgrey_py.daemon.upkeep import Upkeep
-from postgrey_py.greylist.policy import Policy
+from postgrey_py.daemon.worker import Worker
 from postgrey_py.greylist.settings import Settings
-from postgrey_py.greylist.whitelist import ClientWhitelist, RecipientWhitelist
 from tests.database.dbdirs import OpenStore, open_store
 
 NEVER = 3600.0
@@ -56,6 +56,11 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WatchedSt
     store.environment.close()
 
 
+async def never() -> None:
+    """Nothing fails here that would have to be opened again."""
+    raise AssertionError
+
+
 def keep_up(store: WatchedStore, is_enough: Callable[[], bool]) -> None:
     """Do the background jobs until this is so."""
 
@@ -64,16 +69,15 @@ def keep_up(store: WatchedStore, is_enough: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
     async def run() -> None:
-        settings, log = Settings(), Log(StderrSink())
-        policy = Policy(settings, store.triplets, store.clients, ClientWhitelist(), RecipientWhitelist(), "1")
-        upkeep = Upkeep(store.environment, store, settings, log)
-        turn = Turn(policy, store, log, asyncio.get_running_loop().call_soon, upkeep.reopen)
-        jobs = asyncio.ensure_future(upkeep.run(turn))
+        log, worker = Log(StderrSink()), Worker()
+        outage = Outage(never, log, time.monotonic)
+        upkeep = Upkeep(store, Settings(), log, outage, worker, lambda: None)
+        jobs = asyncio.ensure_future(upkeep.run())
         try:
             await asyncio.wait_for(wait(), PATIENCE)
         finally:
             jobs.cancel()
-            upkeep.close()
+            worker.close()
 
     asyncio.run(run())
 
