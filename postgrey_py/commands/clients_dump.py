@@ -15,7 +15,7 @@ from postgrey_py.commands.names import add_name_options, names_of
 from postgrey_py.commands.option_values import whole_number
 from postgrey_py.database.environment import CLIENTS
 from postgrey_py.database.snapshot import open_snapshot
-from postgrey_py.greylist.keys import Address, parse_address
+from postgrey_py.greylist.keys import Address, parse_client_key
 from postgrey_py.greylist.records import parse_record
 from postgrey_py.greylist.settings import PATHS, Settings
 
@@ -117,5 +117,5 @@ def _place(client: Client) -> tuple[int, int]:
 
 def _client(key: bytes, value: bytes) -> Client:
     count, last_seen = parse_record(value)
-    address = parse_address(key.decode("latin-1"))
+    address = parse_client_key(key)
     return Client(address_text(address) if address else printable(key), address, count, last_seen)

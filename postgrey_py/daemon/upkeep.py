@@ -19,7 +19,7 @@ from postgrey_py.database.maintenance import Count, compact, expire
 from postgrey_py.database.store import Store, Table
 from postgrey_py.errors import DatabaseError
 from postgrey_py.greylist.policy import Level
-from postgrey_py.greylist.records import is_old_client, is_old_triplet
+from postgrey_py.greylist.records import is_old_client, is_old_triplet, parse_record
 from postgrey_py.greylist.settings import SECONDS_PER_DAY, Settings
 
 # How often it is looked whether a checkpoint is due: after much log, and, because other programs read the database
@@ -106,10 +106,12 @@ class Upkeep:
         """One clean-up of both databases, with requests answered in between. Raises DatabaseError."""
         now, settings = int(time.time()), self._settings
         self._log.line(Level.WARNING, "cleaning up old entries...")
-        await self._clean_up_table(self._store.triplets, "main", lambda value: is_old_triplet(value, now, settings))
+        await self._clean_up_table(
+            self._store.triplets, "main", lambda value: is_old_triplet(parse_record(value), now, settings)
+        )
         if settings.auto_whitelist_clients:
             await self._clean_up_table(
-                self._store.clients, "clients", lambda value: is_old_client(value, now, settings)
+                self._store.clients, "clients", lambda value: is_old_client(parse_record(value), now, settings)
             )
         await self._checkpoint(now=True)
 

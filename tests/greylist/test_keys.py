@@ -13,11 +13,17 @@ from postgrey_py.greylist.keys import (
     IPV4_BITS,
     IPV6_BITS,
     Address,
+    Layout,
     client_key,
     client_network,
+    divide_key,
     format_address,
+    is_hash,
     parse_address,
+    parse_client_key,
+    possible_networks,
     rewrite_sender,
+    split_key,
     triplet_key,
 )
 from postgrey_py.greylist.settings import Settings
@@ -347,3 +353,132 @@ def test_privacy_hashes_the_key_that_would_be(some: Address, sender: str, recipi
     hashed = triplet_key(some, sender, recipient, private)
     assert hashed == hashlib.sha1(triplet_key(some, sender, recipient, plain)).hexdigest().encode()
     assert client_key(some, private) == hashlib.sha1(client_key(some, plain)).hexdigest().encode()
+
+
+HASH = "2346ad27d7568ba9896f1b7da6b5991251debdf2"
+
+
+@pytest.mark.parametrize(
+    ("key", "layout", "parts"),
+    [
+        ("192.0.2.0/a@b.example/c@d.example", Layout.BARE, ("192.0.2.0", None, "a@b.example", "c@d.example")),
+        ("2001:db8:0:0:0:0:0:0/a@b/c@d", Layout.BARE, ("2001:db8:0:0:0:0:0:0", None, "a@b", "c@d")),
+        ("192.0.2.1/32/a@b.example/c@d.example", Layout.HOST, ("192.0.2.1", 32, "a@b.example", "c@d.example")),
+        ("2001:db8:0:0:0:0:0:1/128/a@b/c@d", Layout.HOST, ("2001:db8:0:0:0:0:0:1", 128, "a@b", "c@d")),
+        # Debian's 1.36-5.
+        ("198.51.100.0/24/a@b/c@d", Layout.NETWORK, ("198.51.100.0", 24, "a@b", "c@d")),
+        ("2001:db8:0:0:0:0:0:0/64/a@b/c@d", Layout.NETWORK, ("2001:db8:0:0:0:0:0:0", 64, "a@b", "c@d")),
+        ("198.51.100.0/24//c@d", Layout.NETWORK, ("198.51.100.0", 24, "", "c@d")),
+        ("0.0.0.0/0/a@b/c@d", Layout.NETWORK, ("0.0.0.0", 0, "a@b", "c@d")),
+        # No empty part is lost.
+        ("192.0.2.0//c@d.example", Layout.BARE, ("192.0.2.0", None, "", "c@d.example")),
+        ("192.0.2.1/32//c@d.example", Layout.HOST, ("192.0.2.1", 32, "", "c@d.example")),
+        ("192.0.2.0/a@b.example/", Layout.BARE, ("192.0.2.0", None, "a@b.example", "")),
+        ("192.0.2.0//", Layout.BARE, ("192.0.2.0", None, "", "")),
+        # Slashes in the local parts.
+        ("192.0.2.0//c/x@d.example", Layout.BARE, ("192.0.2.0", None, "", "c/x@d.example")),
+        ("192.0.2.0/a/x@b.example/c/x@d", Layout.BARE, ("192.0.2.0", None, "a/x@b.example", "c/x@d")),
+        ("198.51.100.0/24/a/x@b/c/x@d", Layout.NETWORK, ("198.51.100.0", 24, "a/x@b", "c/x@d")),
+        ("192.0.2.0/local/c", Layout.BARE, ("192.0.2.0", None, "local", "c")),
+        ("192.0.2.0/local/c@d.example", Layout.BARE, ("192.0.2.0", None, "local", "c@d.example")),
+        # A sender that looks like a mask.
+        ("192.0.2.0/32/c@d.example", Layout.BARE, ("192.0.2.0", None, "32", "c@d.example")),
+        ("192.0.2.0/33/a@b/c@d", Layout.BARE, ("192.0.2.0", None, "33/a@b", "c@d")),
+        ("192.0.2.0/0x18/a@b/c@d", Layout.BARE, ("192.0.2.0", None, "0x18/a@b", "c@d")),
+        # What strangers wrote stays as it is.
+        ("192.0.2.0/\x1b[2J\n@b/jos\xe9@d", Layout.BARE, ("192.0.2.0", None, "\x1b[2J\n@b", "jos\xe9@d")),
+        # Clients by something else than their address.
+        ("domain:example.com/a@b/c@d", Layout.OTHER, ("domain:example.com", None, "a@b", "c@d")),
+        ("domain:example.com/24/a@b/c@d", Layout.OTHER, ("domain:example.com", None, "24/a@b", "c@d")),
+        ("198.51.100/a@b/c@d", Layout.OTHER, ("198.51.100", None, "a@b", "c@d")),
+        ("/a@b/c@d", Layout.OTHER, ("", None, "a@b", "c@d")),
+    ],
+)
+def test_keys_are_taken_apart(key: str, layout: Layout, parts: tuple[str, int | None, str, str]) -> None:
+    network, bits, sender, recipient = parts
+    found = split_key(key.encode("latin-1"))
+    assert found == (layout, network, parse_address(network), bits, sender, recipient)
+
+
+@pytest.mark.parametrize("key", [HASH, "", "/", "192.0.2.0", "192.0.2.0/alice@example.com", "192.0.2.0/24"])
+def test_what_is_no_key_of_a_triplet_is_none(key: str) -> None:
+    assert split_key(key.encode()) is None
+
+
+@untimed
+@given(st.binary(max_size=40) | st.text("0123456789.:/@ab", max_size=30).map(str.encode))
+def test_any_key_is_taken_apart_or_none(key: bytes) -> None:
+    found = split_key(key)
+    for client, correspondents in divide_key(key.decode("latin-1")):
+        assert f"{client}/{correspondents}".encode("latin-1") in (key, key + b"/")
+    if found is not None:
+        client = found.network if found.bits is None else f"{found.network}/{key.split(b'/')[1].decode()}"
+        assert f"{client}/{found.sender}/{found.recipient}".encode("latin-1") == key
+
+
+# What the server makes of addresses that have a domain without slashes comes apart as it was.
+local_parts = st.text("ab1/+=._\xe9", min_size=1, max_size=12)
+
+
+@untimed
+@given(addresses, local_parts, local_parts, st.booleans())
+def test_keys_of_the_server_come_apart_as_they_were_made(
+    some: Address, sender: str, recipient: str, by_host: bool
+) -> None:
+    options = Settings(lookup_by_host=by_host)
+    found = split_key(triplet_key(some, f"{sender}@example.com", f"{recipient}@example.org", options))
+    assert found is not None
+    assert found.layout is (Layout.HOST if by_host else Layout.BARE)
+    assert found.sender == rewrite_sender(f"{sender}@example.com")
+    assert found.recipient == f"{recipient}@example.org"
+
+
+@pytest.mark.parametrize(
+    ("key", "hashed"),
+    [(HASH, True), (HASH.upper(), False), (HASH[1:], False), (HASH + "\n", False), ("192.0.2.0", False), ("", False)],
+)
+def test_hashes_are_known(key: str, hashed: bool) -> None:
+    assert is_hash(key.encode()) is hashed
+
+
+@pytest.mark.parametrize(
+    ("client", "options", "is_lookup_known", "networks"),
+    [
+        ("192.0.2.7", {}, False, ["192.0.2.7", "192.0.2.0", "192.0.2.7/32", "192.0.2.0/24"]),
+        ("192.0.2.0", {}, False, ["192.0.2.0", "192.0.2.0/32", "192.0.2.0/24"]),
+        ("192.0.2.7", {"ipv4cidr": 32}, False, ["192.0.2.7", "192.0.2.7/32"]),
+        ("192.0.2.7", {}, True, ["192.0.2.0", "192.0.2.0/24"]),
+        ("192.0.2.7", {"lookup_by_host": True}, True, ["192.0.2.7", "192.0.2.7/32"]),
+        (
+            "2001:DB8::AB",
+            {"ipv6cidr": 48},
+            False,
+            ["2001:db8:0:0:0:0:0:ab", "2001:db8:0:0:0:0:0:0", "2001:db8:0:0:0:0:0:ab/128", "2001:db8:0:0:0:0:0:0/48"],
+        ),
+    ],
+)
+def test_names_that_a_client_may_have_in_keys(
+    client: str, options: dict[str, int], is_lookup_known: bool, networks: list[str]
+) -> None:
+    assert possible_networks(address(client), Settings(**options), is_lookup_known) == tuple(networks)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("key", "client"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("192.0.2.7/32", "192.0.2.7"),
+        ("2001:DB8:0:0:0:0:0:AB", "2001:db8::ab"),
+        ("2001:db8::ab/128", "2001:db8::ab"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+    ],
+)
+def test_clients_are_known_by_their_keys(key: str, client: str) -> None:
+    assert parse_client_key(key.encode()) == address(client)
+
+
+@pytest.mark.parametrize(
+    "key", [HASH, "", "192.0.2", "192.0.2.0/24", "192.0.2.7/", "192.0.2.7/032", "\x1b[2J\xff", "unknown"]
+)
+def test_other_keys_are_of_no_client(key: str) -> None:
+    assert parse_client_key(key.encode("latin-1")) is None

@@ -32,11 +32,12 @@ from postgrey_py.commands.report.summary import (
     write_summary_csv,
     write_summary_json,
 )
-from postgrey_py.commands.report.verdicts import Verdicts, judge, lasted, possible_layouts
+from postgrey_py.commands.report.verdicts import Verdicts, judge
 from postgrey_py.database.environment import TRIPLETS
 from postgrey_py.database.snapshot import open_snapshot
 from postgrey_py.errors import PostgreyError, UsageError
 from postgrey_py.greylist.keys import parse_address, rewrite_sender
+from postgrey_py.greylist.records import parse_record, seconds_seen
 from postgrey_py.greylist.settings import Settings
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ def run(options: argparse.Namespace) -> None:
         become(options.user)
         snapshot = cleanup.enter_context(open_snapshot(options.dbdir, (TRIPLETS,)))
         settings = _settings(options)
-        is_layout_known = options.lookup_by_host or options.lookup_by_subnet
-        verdicts = Verdicts(snapshot.triplets, possible_layouts(settings, is_layout_known))
+        is_lookup_known = options.lookup_by_host or options.lookup_by_subnet
+        verdicts = Verdicts(snapshot.triplets, settings, is_lookup_known)
         if complaint := verdicts.complaint():
             _say(complaint)
         if options.debug_db:
@@ -203,7 +204,7 @@ def _print_records(events: Iterable[Event], verdicts: Verdicts, patterns: Sequen
         if not any(pattern.search(event.client_name) for pattern in patterns):
             continue
         for key, value in verdicts.records(address, lower(f"{rewrite_sender(event.sender)}/{event.recipient}")):
-            seconds = lasted(value) if value is not None else 0
+            seconds = seconds_seen(parse_record(value)) if value is not None else 0
             print(f"{show(key.decode('latin-1'))} : {show((value or b'').decode('latin-1'))} = {seconds}s ")
 
 

@@ -3,40 +3,34 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
 from hashlib import sha1
 
 from postgrey_py.commands.report.history import REMEMBERED_CLIENTS, Deferral
 from postgrey_py.database.snapshot import Records
-from postgrey_py.greylist.keys import IPV4_BITS, IPV6_BITS, Address, client_network
-from postgrey_py.greylist.records import parse_record
+from postgrey_py.greylist.keys import Address, divide_key, is_hash, possible_networks
+from postgrey_py.greylist.records import has_passed, parse_record
 from postgrey_py.greylist.settings import Settings
 
 # To look a triplet up takes as long as to walk past so many others.
 _WALKED_PER_LOOK_UP = 6
 
-# What follows the address of a client by host; a sender may begin like that too.
-_MASKS = (f"{IPV4_BITS}/", f"{IPV6_BITS}/")
-
-_HASH = re.compile(rb"[0-9a-f]{40}")
-
 
 class Verdicts:
-    """Looks triplets up in a database. `layouts` are the settings under which its keys may have been made."""
+    """Looks triplets up in a database that was written under `settings`; by host or by subnet, or if it is not known
+    by which of the two, either."""
 
-    def __init__(self, triplets: Records, layouts: Sequence[Settings]) -> None:
+    def __init__(self, triplets: Records, settings: Settings, is_lookup_known: bool) -> None:
         self._triplets = triplets
-        self._layouts = layouts
-        self._delay = layouts[0].delay
-        self._is_private = layouts[0].privacy
-        self._clients_of = lru_cache(REMEMBERED_CLIENTS)(self._clients)
+        self._settings = settings
+        self._networks_of = lru_cache(REMEMBERED_CLIENTS)(
+            lambda address: possible_networks(address, settings, is_lookup_known)
+        )
 
     def came_back(self, deferrals: Sequence[Deferral]) -> set[int]:
         """The places of those whose triplet was seen again, under any of its keys, when the delay was over."""
-        if not self._is_private:
+        if not self._settings.privacy:
             found = self._walk(deferrals)
             if found is not None:
                 return found
@@ -49,16 +43,16 @@ class Verdicts:
     def complaint(self) -> str | None:
         """What is wrong with the layouts when the database has keys of another kind; None when nothing is."""
         first_key = next((key for key, _ in self._triplets), None)
-        if first_key is None or bool(_HASH.fullmatch(first_key)) == self._is_private:
+        if first_key is None or is_hash(first_key) == self._settings.privacy:
             return None
-        if self._is_private:
+        if self._settings.privacy:
             return "the database was written without --privacy: leave that out, or every mail seems lost"
         return "the database was written with --privacy: say so here too, or every mail seems lost"
 
     def _look_up(self, deferral: Deferral) -> bool:
         for key in self._keys(deferral.address, deferral.correspondents):
             value = self._triplets.get(key)
-            if value is not None and lasted(value) >= self._delay:
+            if value is not None and self._has_passed(value):
                 return True
         return False
 
@@ -71,46 +65,20 @@ class Verdicts:
         for number, (key, value) in enumerate(self._triplets):
             if number == _WALKED_PER_LOOK_UP * len(deferrals):
                 return None
-            for client, correspondents in _divide(key.decode("latin-1")):
+            for client, correspondents in divide_key(key.decode("latin-1")):
                 candidates = places.get(correspondents)
-                if candidates is not None and lasted(value) >= self._delay:
-                    found.update(place for place in candidates if client in self._clients_of(deferrals[place].address))
+                if candidates is not None and self._has_passed(value):
+                    found.update(place for place in candidates if client in self._networks_of(deferrals[place].address))
         return found
 
     def _keys(self, address: Address, correspondents: str) -> list[bytes]:
-        keys = [f"{client}/{correspondents}".encode("latin-1") for client in self._clients_of(address)]
-        if self._is_private:
+        keys = [f"{client}/{correspondents}".encode("latin-1") for client in self._networks_of(address)]
+        if self._settings.privacy:
             keys = [sha1(key, usedforsecurity=False).hexdigest().encode("ascii") for key in keys]
         return keys
 
-    def _clients(self, address: Address) -> tuple[str, ...]:
-        """What stands for the client in the keys, in each layout."""
-        return tuple(dict.fromkeys(client_network(address, layout).lower() for layout in self._layouts))
-
-
-def _divide(key: str) -> tuple[tuple[str, str], ...]:
-    """What a key may have for the client, and for sender and recipient."""
-    client, _, correspondents = key.partition("/")
-    if not correspondents.startswith(_MASKS):
-        return ((client, correspondents),)
-    mask, _, rest = correspondents.partition("/")
-    return (client, correspondents), (f"{client}/{mask}", rest)
-
-
-def lasted(value: bytes) -> int:
-    """The seconds between the first and the last time that a triplet was seen."""
-    first_seen, last_seen = parse_record(value)
-    return 0 if last_seen is None else last_seen - first_seen
-
-
-def possible_layouts(settings: Settings, is_layout_known: bool) -> list[Settings]:
-    """The settings under which keys are to be looked up: these, and unless they are said to be right, others."""
-    if is_layout_known:
-        return [settings]
-    by_subnet, by_host = replace(settings, lookup_by_host=False), replace(settings, lookup_by_host=True)
-    # Without mask: as earlier versions stored clients by host, and as --ipv4cidr=32 does.
-    bare = replace(settings, lookup_by_host=False, ipv4cidr=IPV4_BITS, ipv6cidr=IPV6_BITS)
-    return [bare, by_subnet, by_host]
+    def _has_passed(self, value: bytes) -> bool:
+        return has_passed(parse_record(value), self._settings.delay)
 
 
 def judge(deferrals: Sequence[Deferral], verdicts: Verdicts) -> list[Deferral]:

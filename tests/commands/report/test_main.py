@@ -268,5 +268,30 @@ def test_keys_are_those_of_the_server(
         for others in (0, 100):
             records = [(b"198.51.100.0/%d" % number, b"1,1") for number in range(others)]
             records.append((triplet_key(parsed, sender, recipient, settings), b"1000,%d" % (1000 + lasted)))
-            assert Verdicts(Table(records), [settings]).came_back([deferral]) == ({0} if is_returned else set())
+            verdicts = Verdicts(Table(records), settings, is_lookup_known=True)
+            assert verdicts.came_back([deferral]) == ({0} if is_returned else set())
     assert deferral.recipient == recipient.encode("latin-1").lower().decode("latin-1")
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("198.51.100.7", "198.51.100.0"),
+        ("198.51.100.7", "198.51.100.0/24"),
+        ("198.51.100.7", "198.51.100.7/32"),
+        ("198.51.100.7", "198.51.100.7"),
+        ("2001:db8::7", "2001:db8:0:0:0:0:0:0/64"),
+        ("2001:db8::7", "2001:db8:0:0:0:0:0:7/128"),
+    ],
+)
+@pytest.mark.parametrize("others", [0, 100])
+def test_keys_of_all_versions_are_found(address: str, network: str, others: int) -> None:
+    """Debian's 1.36-5 wrote a network with its mask."""
+    history = History(Settings(), LogClock(NOW))
+    for number in range(3):
+        recipient = f"bob{number}@example.org"
+        history.add(Event(Kind.REJECTED, STAMP, "mail.example.com", address, "a/b@example.com", recipient, None))
+    records = [(b"198.51.100.0/%d" % number, b"1,1") for number in range(others)]
+    records.append((f"{network}/a/b@example.com/bob1@example.org".encode(), b"1000,1300"))
+    verdicts = Verdicts(Table(records), Settings(), is_lookup_known=False)
+    assert verdicts.came_back(history.deferrals(is_of_postfix=True)) == {1}
