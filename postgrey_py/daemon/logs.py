@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from postgrey_py.errors import UsageError
-from postgrey_py.greylist.policy import Level, LogLine, complaint
+from postgrey_py.greylist.loglines import Level, LogLine, complaint
 from postgrey_py.greylist.settings import Settings
 
 IDENTITY = "postgrey"

@@ -23,7 +23,8 @@ from postgrey_py.daemon.whitelists import WhitelistFiles
 from postgrey_py.database.environment import Environment
 from postgrey_py.database.store import Store
 from postgrey_py.errors import PostgreyError, UsageError
-from postgrey_py.greylist.policy import Level, Policy
+from postgrey_py.greylist.loglines import Level
+from postgrey_py.greylist.texts import ReplyTexts
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -80,10 +81,7 @@ def _run(command_line: CommandLine, arguments: list[str], passed: list[PassedSoc
             environment = Environment(settings.dbdir, settings.auto_whitelist_clients > 0, log.complain)
             cleanup.callback(environment.close)
             store = Store(environment)
-            policy = Policy(
-                settings, store.triplets, store.clients, whitelists.clients, whitelists.recipients, __version__
-            )
-            serve(settings, policy, store, whitelists, log, listeners, readiness.ready)
+            serve(settings, ReplyTexts(settings, __version__), store, whitelists, log, listeners, readiness.ready)
     except PostgreyError as error:
         # Only now, when everything is put away: whoever hears of it may start another at once.
         if settings.daemonize:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 
 from postgrey_py.daemon.logs import Log
 from postgrey_py.errors import DatabaseError
-from postgrey_py.greylist.policy import Level
+from postgrey_py.greylist.loglines import Level
 
 # How often a database that stays broken is complained of.
 COMPLAINT_SECONDS = 60.0

@@ -27,8 +27,10 @@ from postgrey_py.daemon.worker import Worker
 from postgrey_py.database.reopening import reopen
 from postgrey_py.database.store import Store
 from postgrey_py.errors import StartupError
-from postgrey_py.greylist.policy import Level, Policy
+from postgrey_py.greylist.loglines import Level
+from postgrey_py.greylist.policy import Policy
 from postgrey_py.greylist.settings import Settings
+from postgrey_py.greylist.texts import ReplyTexts
 from postgrey_py.protocol.reader import RequestReader, RequestShape, RequestTooLongError
 
 # Connections that the system may hold for us until we accept them; 1.37 takes the system's largest number too.
@@ -130,7 +132,7 @@ class Server:
     def __init__(
         self,
         settings: Settings,
-        policy: Policy,
+        texts: ReplyTexts,
         store: Store,
         whitelists: WhitelistFiles,
         log: Log,
@@ -142,7 +144,7 @@ class Server:
         self._store = store
         self._worker = Worker()
         self._outage = Outage(self._reopen, log, loop.time)
-        self.turn = Turn(policy, store, log, loop.call_soon, self._outage)
+        self.turn = Turn(_policy(settings, whitelists), texts, store, log, loop.call_soon, self._outage)
         self.upkeep = Upkeep(store, settings, log, self._outage, self._worker, self.turn.finish)
         self.connections: set[Connection] = set()
         self.shape = RequestShape()
@@ -150,7 +152,6 @@ class Server:
         self._nobody_is_new = asyncio.Event()
         # All connections read into this one: what is in it is used up before another reads.
         self.input = memoryview(bytearray(INPUT_BYTES))
-        self._policy = policy
         self._whitelists = whitelists
         self._listeners = listeners
         self._loop = loop
@@ -282,8 +283,7 @@ class Server:
         # In a thread of its own: the worker may be waiting for the disk, and patterns take long to compile.
         for text in await asyncio.to_thread(self._whitelists.reload):
             self.log.complain(text)
-        self._policy.client_whitelist = self._whitelists.clients
-        self._policy.recipient_whitelist = self._whitelists.recipients
+        self.turn.policy = _policy(self.settings, self._whitelists)
 
     def _log_exception(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """What asyncio would print with a traceback becomes a line in the log."""
@@ -293,9 +293,14 @@ class Server:
             self.log.line(Level.ERROR, text)
 
 
+def _policy(settings: Settings, whitelists: WhitelistFiles) -> Policy:
+    """The rules with the whitelists that were read last."""
+    return Policy(settings, whitelists.clients, whitelists.recipients)
+
+
 def serve(
     settings: Settings,
-    policy: Policy,
+    texts: ReplyTexts,
     store: Store,
     whitelists: WhitelistFiles,
     log: Log,
@@ -305,7 +310,7 @@ def serve(
     """Run a server in a new event loop until it is told to stop."""
 
     async def run() -> None:
-        await Server(settings, policy, store, whitelists, log, listeners).run(ready)
+        await Server(settings, texts, store, whitelists, log, listeners).run(ready)
 
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(run())

@@ -16,7 +16,10 @@ from postgrey_py.daemon.logs import Log
 from postgrey_py.daemon.outage import Outage
 from postgrey_py.database.store import Store
 from postgrey_py.errors import DatabaseError
-from postgrey_py.greylist.policy import PASS, Decision, Level, LogLine, Policy, complaint
+from postgrey_py.greylist.decision import NO_FACTS, Decision, Question, Wanted
+from postgrey_py.greylist.instances import RecentInstances
+from postgrey_py.greylist.loglines import Level, LogLine, complaint, decision_lines
+from postgrey_py.greylist.policy import Policy, Records
 from postgrey_py.greylist.request import (
     MAX_VALUE_CHARACTERS,
     MissingAttributeError,
@@ -24,6 +27,7 @@ from postgrey_py.greylist.request import (
     bad_test_time,
     make_request,
 )
+from postgrey_py.greylist.texts import PASS, ReplyTexts
 from postgrey_py.protocol.reader import REQUEST_TYPE, RawRequest
 
 
@@ -44,16 +48,20 @@ class Turn:
     def __init__(
         self,
         policy: Policy,
+        texts: ReplyTexts,
         store: Store,
         log: Log,
         schedule: Callable[[Callable[[], None]], object],
         outage: Outage,
     ) -> None:
-        self._policy = policy
+        self.policy = policy
+        self._texts = texts
         self._store = store
         self._log = log
         self._schedule = schedule
         self._outage = outage
+        self._instances = RecentInstances()
+        self._records = Records(store.triplets, store.clients, self._instances)
         self._answers: dict[Client, bytes] = {}
         self._hang_ups: list[Client] = []
         self._lines: list[LogLine] = []
@@ -129,18 +137,37 @@ class Turn:
         try:
             if isinstance(request, RawRequest):
                 request = make_request(request.attributes)
-            decision = self._policy.decide(request, int(time.time()))
+            clock = int(time.time())
+            decision = self.policy.examine(request)
+            if isinstance(decision, Question):
+                decision = self._judge(decision, clock)
+            reply = self._texts.reply(request, decision, clock)
+            self._lines += decision_lines(request, decision)
+            return reply
         except MissingAttributeError as error:
-            decision = Decision(PASS, (complaint(str(error)),))
+            self._lines.append(complaint(str(error)))
         except DatabaseError as error:
             self._failure = error
             return PASS
         except Exception:
             # A bug in the rules must not keep a mail server waiting: mail passes, and the log shows where to look.
             place = traceback.format_exc().strip().replace("\n", " | ")
-            decision = Decision(PASS, (LogLine(Level.CRITICAL, f"a bug, mail passes: {place}"),))
-        self._lines += decision.log
-        return decision.reply
+            self._lines.append(LogLine(Level.CRITICAL, f"a bug, mail passes: {place}"))
+        return PASS
+
+    def _judge(self, question: Question, clock: int) -> Decision:
+        """Return the decision about a question, its records written. Raises DatabaseError."""
+        decision = self.policy.judge(question, self._records, NO_FACTS, clock)
+        if isinstance(decision, Wanted):
+            raise AssertionError("facts are given, and are wanted all the same")
+        for key, value in decision.triplets:
+            self._store.triplets[key] = value
+        for key, value in decision.clients:
+            self._store.clients[key] = value
+        instance = question.request.instance
+        if decision.delay is not None and instance is not None:
+            self._instances.remember(instance)
+        return decision
 
     def _log_garbage(self, raw: RawRequest) -> None:
         self._lines += (LogLine(Level.WARNING, f"ignoring garbage: <{line}>") for line in raw.garbage)

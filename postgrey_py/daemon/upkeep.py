@@ -18,7 +18,7 @@ from postgrey_py.daemon.worker import Worker
 from postgrey_py.database.maintenance import Count, compact, expire
 from postgrey_py.database.store import Store, Table
 from postgrey_py.errors import DatabaseError
-from postgrey_py.greylist.policy import Level
+from postgrey_py.greylist.loglines import Level
 from postgrey_py.greylist.records import is_old_client, is_old_triplet, parse_record
 from postgrey_py.greylist.settings import SECONDS_PER_DAY, Settings
 

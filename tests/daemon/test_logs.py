@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from postgrey_py.daemon import logs
 from postgrey_py.daemon.logs import Log, StderrSink, SyslogLibrarySink, SyslogSink, find_facility, open_log
 from postgrey_py.errors import UsageError
-from postgrey_py.greylist.policy import Level, LogLine, complaint
+from postgrey_py.greylist.loglines import Level, LogLine, complaint
 from postgrey_py.greylist.settings import Settings
 
 untimed = hypothesis_settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])

@@ -21,7 +21,7 @@ from postgrey_py.daemon.outage import (
     next_pause,
 )
 from postgrey_py.errors import DatabaseError
-from postgrey_py.greylist.policy import Level
+from postgrey_py.greylist.loglines import Level
 
 FAILURE = DatabaseError("can't commit: the disk is full")
 FAILED = f"the database failed, mail passes without greylisting: {FAILURE}"

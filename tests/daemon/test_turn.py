@@ -14,11 +14,13 @@ from postgrey_py.daemon.outage import Outage
 from postgrey_py.daemon.turn import Turn
 from postgrey_py.database.environment import Environment
 from postgrey_py.database.reopening import reopen
-from postgrey_py.database.store import Store
+from postgrey_py.database.store import Store, Table
 from postgrey_py.errors import DatabaseError
-from postgrey_py.greylist.policy import Level, Policy
+from postgrey_py.greylist.loglines import Level
+from postgrey_py.greylist.policy import Policy
 from postgrey_py.greylist.request import Request
 from postgrey_py.greylist.settings import Settings
+from postgrey_py.greylist.texts import ReplyTexts
 from postgrey_py.greylist.whitelist import ClientWhitelist, Line, RecipientWhitelist
 from postgrey_py.protocol.reader import RawRequest, RequestReader
 from tests.support import policy as policy_client
@@ -43,6 +45,8 @@ class WatchedStore(Store):
         self.events = events
         self.failure: DatabaseError | None = None
         super().__init__(environment)
+        self.triplets = self.fragile = FragileTable(self)
+        self.attach()
 
     def begin(self) -> Any:
         self.events.append("begin")
@@ -61,20 +65,17 @@ class WatchedStore(Store):
         super().abort()
 
 
-class FragileTable:
+class FragileTable(Table):
     """A table of the store that can't be read once it is broken."""
 
-    def __init__(self, store: WatchedStore) -> None:
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
         self.is_broken = False
-        self._store = store
 
     def get(self, key: bytes) -> bytes | None:
         if self.is_broken:
             raise DatabaseError("can't read: it is broken")
-        return self._store.triplets.get(key)
-
-    def __setitem__(self, key: bytes, value: bytes) -> None:
-        self._store.triplets[key] = value
+        return super().get(key)
 
 
 class Connection:
@@ -110,18 +111,15 @@ class World:
         self.scheduled: list[Callable[[], None]] = []
         self.environment = Environment(str(directory), True, self.events.append)
         self.store = WatchedStore(self.environment, self.events)
-        self.triplets = FragileTable(self.store)
-        self.policy = Policy(
-            Settings(greylist_text="wait", x_greylist_header="X: %t"),
-            self.triplets,
-            self.store.clients,
-            ClientWhitelist([Line("clients", 1, "white.example")]),
-            RecipientWhitelist(),
-            "9.9",
-        )
+        self.triplets = self.store.fragile
+        settings = Settings(greylist_text="wait", x_greylist_header="X: %t")
+        policy = Policy(settings, ClientWhitelist([Line("clients", 1, "white.example")]), RecipientWhitelist())
+        self.turn = self.make_turn(policy, settings)
+
+    def make_turn(self, policy: Policy, settings: Settings) -> Turn:
         log = Log(EventSink(self.events), Level.DEBUG, marks_complaints=True)
         self.outage = Outage(self._reopen, log, time.monotonic)
-        self.turn = Turn(self.policy, self.store, log, self.scheduled.append, self.outage)
+        return Turn(policy, ReplyTexts(settings, "9.9"), self.store, log, self.scheduled.append, self.outage)
 
     def connect(self, name: str = "client") -> Connection:
         return Connection(name, self.events)
@@ -258,16 +256,8 @@ def test_a_turn_without_requests_does_nothing(world: World) -> None:
 
 
 def test_bytes_beyond_ascii_come_back_as_they_came(world: World) -> None:
-    world.policy = Policy(
-        Settings(greylist_text="caf\xe9 %r"),
-        world.triplets,
-        world.store.clients,
-        ClientWhitelist(),
-        RecipientWhitelist(),
-        "9.9",
-    )
-    log = Log(EventSink(world.events))
-    world.turn = Turn(world.policy, world.store, log, world.scheduled.append, world.outage)
+    settings = Settings(greylist_text="caf\xe9 %r")
+    world.turn = world.make_turn(Policy(settings, ClientWhitelist(), RecipientWhitelist()), settings)
     events = world.ask(recipient="bob@\xc3\xa9\xff")
     assert events[-1] == ("client", b"action=DEFER_IF_PERMIT 4.2.0 caf\xe9 \xc3\xa9\xff\n\n")
 
@@ -473,19 +463,16 @@ def test_no_request_counts_twice_when_the_database_fails_in_between(world: World
 
 
 class BuggyPolicy(Policy):
-    """Fails in a way that nobody thought of, after it has stored something."""
+    """Fails in a way that nobody thought of, after something was stored."""
 
-    def decide(self, *_: object) -> Any:
-        self._triplets[b"key"] = b"value"
+    def judge(self, _: object, records: Any, *__: object) -> Any:
+        records.triplets[b"key"] = b"value"
         raise RuntimeError("a\nbug \N{EURO SIGN}")
 
 
 @pytest.fixture
 def buggy(world: World) -> World:
-    lists = ClientWhitelist(), RecipientWhitelist()
-    policy = BuggyPolicy(Settings(), world.triplets, world.store.clients, *lists, "9.9")
-    log = Log(EventSink(world.events))
-    world.turn = Turn(policy, world.store, log, world.scheduled.append, world.outage)
+    world.turn = world.make_turn(BuggyPolicy(Settings(), ClientWhitelist(), RecipientWhitelist()), Settings())
     return world
 
 

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Decisions as data: what is done with a mail, why, and which records it leaves.
+
+Made by `policy` alone. Whoever answers, logs, counts, explains or reports reads the fields. The texts are made from
+them in `texts` (for the mail server) and `loglines` (for the log), and nobody reads those back.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import NamedTuple
+
+from postgrey_py.greylist.keys import Address
+from postgrey_py.greylist.request import Request
+from postgrey_py.greylist.whitelist import Line
+
+# Key and value of a record.
+Record = tuple[bytes, bytes]
+
+
+class _Word(enum.Enum):
+    """A word of the log. `text` is its value, which takes a tenth of the time to read."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+class Action(_Word):
+    """What is done with the mail; the texts are those of `action=` in the log."""
+
+    PASS = "pass"
+    GREYLIST = "greylist"
+
+
+class Reason(_Word):
+    """The rule that decided. The texts are those of `reason=` in the log."""
+
+    CLIENT_WHITELIST = "client whitelist"
+    RECIPIENT_WHITELIST = "recipient whitelist"
+    AUTO_WHITELIST = "client AWL"
+    NEW = "new"
+    EARLY_RETRY = "early-retry"
+    TRIPLET_FOUND = "triplet found"
+    VOUCHED_FOR = "vouched for"
+    UNKNOWN_ADDRESS = "client_address can't be parsed"
+    ATTRIBUTE_MISSING = "attribute missing"
+
+
+class Note(enum.Enum):
+    """What else a decision found, for a line in the log."""
+
+    FIRST_SEEN_IN_FUTURE = enum.auto()
+    CLIENT_TRUSTED = enum.auto()
+
+
+class Decision(NamedTuple):
+    """A decision about one request. A tuple because one is made for every request, thousands a second.
+
+    `wait` is how many seconds from now a retry passes (GREYLIST). `delay` is how many seconds the mail has waited, set
+    when its triplet passes for the first time and its message is told so by a header. `entry` is the line of the list
+    that matched. `triplets` and `clients` are the records to store before the answer is given.
+    `detail` is what a reason carries: the attribute that is missing, the source that vouches.
+    """
+
+    action: Action
+    reason: Reason
+    wait: int = 0
+    delay: int | None = None
+    entry: Line | None = None
+    triplets: tuple[Record, ...] = ()
+    clients: tuple[Record, ...] = ()
+    notes: tuple[Note, ...] = ()
+    detail: str = ""
+
+
+class Question(NamedTuple):
+    """A request that no list answers: it needs the records of its client and its triplet."""
+
+    request: Request
+    address: Address
+
+
+class Wanted(NamedTuple):
+    """Instead of a deferral: what others know of this request has to be asked first."""
+
+    question: Question
+
+
+class Facts(NamedTuple):
+    """What others know about a request; it can only speak for the mail. Nobody does where `voucher` is empty."""
+
+    voucher: str = ""
+
+
+NO_FACTS = Facts()

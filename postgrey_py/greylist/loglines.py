@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Lines for the log, and the ones that a decision makes: the one place where `action=` is written."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import NamedTuple
+
+from postgrey_py.greylist.decision import Decision, Note, Reason
+from postgrey_py.greylist.keys import parse_address
+from postgrey_py.greylist.request import Request
+
+# Values that log lines leave out.
+_UNLOGGED = ("", "0")
+
+
+class Level(enum.IntEnum):
+    """How much a log line matters; the numbers are those of syslog(3)."""
+
+    CRITICAL = 2
+    ERROR = 3
+    WARNING = 4
+    NOTICE = 5
+    INFO = 6
+    DEBUG = 7
+
+
+class LogLine(NamedTuple):
+    """A line for the log, without line end; Latin-1 text, not yet escaped.
+
+    `is_complaint` marks what 1.37 says with Perl's warn(), which has `WARNING: ` before it in syslog.
+    """
+
+    level: Level
+    text: str
+    is_complaint: bool = False
+
+
+def complaint(text: str) -> LogLine:
+    """A line about bad input or configuration."""
+    return LogLine(Level.WARNING, text, is_complaint=True)
+
+
+def decision_lines(request: Request, decision: Decision) -> list[LogLine]:
+    """The lines about this decision, in order; the last one is the `action=` line, unless there was nothing to decide.
+
+    That line is an interface that log analysers read. Source: 1.37.
+    """
+    reason = decision.reason
+    if reason is Reason.UNKNOWN_ADDRESS:
+        # unlike 1.37, which dies of it.
+        return [complaint(f"can't parse client_address: {request.client_address}")]
+    lines = [_NOTES[note](request) for note in decision.notes] if decision.notes else []
+    address, name, sender, recipient, queue_id = request[:5]
+    start = f"action={decision.action.text}, reason={_reason_text(decision)}"
+    # 1.37: empty values are left out, and so is what Perl takes for false.
+    lines.append(
+        LogLine(
+            Level.NOTICE,
+            f"{start if queue_id in _UNLOGGED else f'{queue_id}: {start}'}"
+            f"{'' if name in _UNLOGGED else f', client_name={name}'}"
+            f"{'' if address in _UNLOGGED else f', client_address={address}'}"
+            f"{'' if sender in _UNLOGGED else f', sender={sender}'}"
+            f"{'' if recipient in _UNLOGGED else f', recipient={recipient}'}",
+        )
+    )
+    return lines
+
+
+def _reason_text(decision: Decision) -> str:
+    reason, text = decision.reason, decision.reason.text
+    if reason is Reason.EARLY_RETRY:
+        return f"{text} ({decision.wait}s missing)"
+    if reason is Reason.VOUCHED_FOR:
+        return decision.detail
+    return text if decision.delay is None else f"{text}, delay={decision.delay}"
+
+
+def _first_seen_corrected(_: Request) -> LogLine:
+    return LogLine(Level.WARNING, "correcting date for first seen in the future!")
+
+
+def _client_trusted(request: Request) -> LogLine:
+    address = parse_address(request.client_address)
+    text = request.client_address if address is None else address.text()
+    name = f"{request.client_name}[{text}]" if request.client_name not in _UNLOGGED else text
+    return LogLine(Level.WARNING, f"whitelisted: {name}")
+
+
+_NOTES: dict[Note, Callable[[Request], LogLine]] = {
+    Note.FIRST_SEEN_IN_FUTURE: _first_seen_corrected,
+    Note.CLIENT_TRUSTED: _client_trusted,
+}
