@@ -23,3 +23,7 @@ class AccountError(PostgreyError):
 
 class DatabaseError(PostgreyError):
     """The database can't be opened, read or written."""
+
+
+class PatternError(PostgreyError):
+    """A regular expression can't be used."""
