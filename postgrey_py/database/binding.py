@@ -7,13 +7,10 @@ import errno
 import sys
 from typing import Any
 
-# Commands that take the path of a database file. VERIFY exits with 0 if every page of it is sound, and with DAMAGED if
-# not. SALVAGE prints the records that can be read from it, as db5.3_dump does: first all that look like some, deleted
-# ones among them, then those that the tree leads to. Processes of their own, because some damage makes Berkeley DB
-# abort while it looks.
+# A command that takes the path of a database file, and exits with 0 if every page of it is sound, and with DAMAGED if
+# not. A process of its own, because some damage makes Berkeley DB abort while it looks.
 VERIFY: tuple[str, ...]
 DAMAGED: int
-SALVAGE: tuple[tuple[str, ...], tuple[str, ...]]
 
 try:
     from berkeleydb import db
@@ -24,24 +21,19 @@ try:
 import sys
 from berkeleydb import db
 try:
-    db.DB().verify(sys.argv[1], None, %s)
+    db.DB().verify(sys.argv[1])
 except db.DBError:
     sys.exit(%d)
 """
-    VERIFY = (sys.executable, "-c", _PROGRAM % ("None, 0", DAMAGED))
-    SALVAGE = (
-        (sys.executable, "-c", _PROGRAM % ("'/dev/stdout', db.DB_SALVAGE | db.DB_AGGRESSIVE", DAMAGED)),
-        (sys.executable, "-c", _PROGRAM % ("'/dev/stdout', db.DB_SALVAGE", DAMAGED)),
-    )
+    VERIFY = (sys.executable, "-c", _PROGRAM % DAMAGED)
 except ImportError:  # Debian packages the same binding under its older name.
     from bsddb3 import db
 
-    # DB.verify of bsddb3 forgets what it has found. These are in Debian's package db5.3-util.
+    # DB.verify of bsddb3 forgets what it has found. This is in Debian's package db5.3-util.
     DAMAGED = 1
     VERIFY = ("db5.3_verify", "-q")
-    SALVAGE = ("db5.3_dump", "-R"), ("db5.3_dump", "-r")
 
-__all__ = ["DAMAGED", "SALVAGE", "VERIFY", "BerkeleyDBError", "db", "explain", "is_damage"]
+__all__ = ["DAMAGED", "VERIFY", "BerkeleyDBError", "db", "explain", "is_damage"]
 
 BerkeleyDBError: type[Exception] = db.DBError
 

@@ -9,16 +9,13 @@ through the environment on Linux. Everything here is read at least twice, theref
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Iterable, Iterator
 
+from postgrey_py.database.layout import SMALLEST_PAGE, page_size_from
+
 # A multiple of the size of every page, so that no read ends within one.
 CHUNK_BYTES = 1 << 20
-
-# Berkeley DB's metadata page has the page size here.
-PAGE_SIZE_OFFSET, PAGE_SIZE_BYTES = 20, 4
-SMALLEST_PAGE, LARGEST_PAGE = 512, 65536
 
 # Pages are written at checkpoints and when the cache is full: none changes for long.
 ROUNDS = 1000
@@ -34,7 +31,8 @@ def copy_database(source: int, target: int) -> None:
 
     Recovery brings pages of different moments together, but not a page of which one half is older than the other.
     """
-    page_size = _page_size(source)
+    # Just created, a database has its first page in the log only.
+    page_size = page_size_from(os.pread(source, SMALLEST_PAGE, 0)) or SMALLEST_PAGE
     size = copy_whole(source, target)
     size -= size % page_size
     os.truncate(target, size)
@@ -80,13 +78,6 @@ def _changed_pages(source: int, target: int, offsets: Iterable[int], length: int
                     os.pwrite(target, page, start + offset)
                     changed.append(start + offset)
     return changed
-
-
-def _page_size(source: int) -> int:
-    size = int.from_bytes(os.pread(source, PAGE_SIZE_BYTES, PAGE_SIZE_OFFSET), sys.byteorder)
-    # Just created, a database has its first page in the log only.
-    is_plausible = SMALLEST_PAGE <= size <= LARGEST_PAGE and size & (size - 1) == 0
-    return size if is_plausible else SMALLEST_PAGE
 
 
 def _common_length(one: bytes, other: bytes) -> int:

@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from postgrey_py.database.binding import BerkeleyDBError, db, explain, is_damage
+from postgrey_py.database.layout import LOG_FILES, REGION_FILES
 from postgrey_py.database.repair import (
-    LOG_FILES,
     numbers_its_pages,
     require_damage,
     reset_lsns,
-    salvage,
     set_logs_aside,
     verifies,
 )
+from postgrey_py.database.salvage import salvage
 from postgrey_py.errors import DatabaseError
 
 TRIPLETS = "postgrey.db"
@@ -202,8 +202,11 @@ class Environment:
         return self._salvage(path, problem)
 
     def _salvage(self, path: Path, problem: str) -> Any:
-        aside, count = salvage(path)
-        self._report(f"{path} is damaged ({problem}): set aside as {aside}, {count} records of it salvaged")
+        found = salvage(path)
+        text = f"{path} is damaged ({problem}): set aside as {found.aside}, {found.records} records of it salvaged"
+        if found.has_stale:
+            text += "; some stood on older pages too, and may be back though they had been deleted"
+        self._report(text)
         return _open_database(self._env, path.name)
 
 
@@ -244,7 +247,7 @@ def _open_environment(dbdir: Path) -> Any:
 
 def _require_room_for_regions(dbdir: Path) -> None:
     """Raise DatabaseError on a full disk: recovery, too, would be killed by the first touch of a hole (see below)."""
-    old = sum(path.stat().st_blocks * 512 for path in dbdir.glob("__db.???"))
+    old = sum(path.stat().st_blocks * 512 for path in dbdir.glob(REGION_FILES))
     free = shutil.disk_usage(dbdir).free + old
     if free < REGION_BYTES:
         raise DatabaseError(f"can't open the database in {dbdir}: {free >> 20} of {REGION_BYTES >> 20} MiB are free")

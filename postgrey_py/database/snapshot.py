@@ -31,6 +31,7 @@ from typing import Any, NamedTuple
 from postgrey_py.database.binding import BerkeleyDBError, db, explain, is_damage
 from postgrey_py.database.copying import SpoiledCopyError, copy_database, copy_growing_log, copy_whole
 from postgrey_py.database.environment import CLIENTS, TRIPLETS
+from postgrey_py.database.layout import FIRST_LOG, LOG_NAME
 from postgrey_py.errors import DatabaseError
 
 # A server that starts, stops or repairs its database just then can spoil a copy; a later one is good.
@@ -49,8 +50,6 @@ LEFT_OVER_SECONDS = 60.0
 
 DESCRIPTORS = Path("/proc/self/fd")
 
-_LOG_NAME = re.compile(r"log\.\d{10}")
-_FIRST_LOG = "log.0000000001"
 _COPY_DIRECTORY = re.compile(rf"\S*/{DIRECTORY_PREFIX}\w+/")
 _MEMORY_AVAILABLE = re.compile(r"^MemAvailable: +(\d+) kB$", re.MULTILINE)
 
@@ -140,7 +139,7 @@ class _Attempt:
         # them meanwhile. Recovery needs every one of them.
         logs = self._open_logs()
         # Recovery creates anew, with a name, what the logs tell the creation of and is not there.
-        databases = self._open_databases((TRIPLETS, CLIENTS) if _FIRST_LOG in logs else names)
+        databases = self._open_databases((TRIPLETS, CLIENTS) if FIRST_LOG in logs else names)
         self._is_in_memory = _fits_into_memory([*logs.values(), *databases.values()])
         copies = {}
         for name, source in databases.items():
@@ -162,7 +161,7 @@ class _Attempt:
 
     def _open_logs(self, known: Collection[str] = ()) -> dict[str, int]:
         """Descriptors of the log files but the `known`, by name."""
-        names = [name for name in os.listdir(self._dbdir) if _LOG_NAME.fullmatch(name) and name not in known]
+        names = [name for name in os.listdir(self._dbdir) if LOG_NAME.fullmatch(name) and name not in known]
         return {name: self._open(name) for name in names}
 
     def _open_databases(self, names: Collection[str]) -> dict[str, int]:

@@ -45,7 +45,7 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[File]:
 
     def counted_pread(descriptor: int, length: int, offset: int) -> bytes:
         octets = pread(descriptor, length, offset)
-        if descriptor == file.descriptor and length != copying.PAGE_SIZE_BYTES:
+        if descriptor == file.descriptor and length != copying.SMALLEST_PAGE:
             file.reads += 1
             file.after_reads.pop(file.reads, lambda: None)()
         return octets
