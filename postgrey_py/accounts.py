@@ -7,6 +7,7 @@ import contextlib
 import grp
 import os
 import pwd
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from postgrey_py.errors import AccountError
@@ -38,6 +39,14 @@ def find_group(group: str) -> int:
         raise AccountError(f"there is no group {group}") from None
 
 
+def name_of_user(uid: int) -> str:
+    """The name of the user with this number, for messages; `uid N` where it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except (KeyError, OverflowError):
+        return f"uid {uid}"
+
+
 def become(account: Account) -> None:
     """Root becomes this account, with its groups and no others. Raises AccountError when root could be regained."""
     try:
@@ -46,10 +55,31 @@ def become(account: Account) -> None:
         os.setuid(account.uid)
     except OSError as error:
         raise AccountError(f"can't become user {account.name}: {error.strerror}") from error
+    ids = (os.getresuid(), os.getresgid())
+    if ids != ((account.uid,) * 3, (account.gid,) * 3):
+        raise AccountError(f"can't become user {account.name}: users and groups are {ids} after that")
+    strange = set(os.getgroups()) - set(os.getgrouplist(account.name, account.gid))
+    if strange:
+        raise AccountError(f"can't become user {account.name}: still in the groups {sorted(strange)} after that")
     if account.uid != 0:
         with contextlib.suppress(PermissionError):
             os.setuid(0)
             raise AccountError(f"still root after becoming user {account.name}")
+
+
+@contextlib.contextmanager
+def acting_as(account: Account) -> Iterator[None]:
+    """Have the rights of this account on files for a while, as root, and be root again afterwards. Raises OSError."""
+    gid = os.getegid()
+    os.setegid(account.gid)
+    try:
+        os.seteuid(account.uid)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+    finally:
+        os.setegid(gid)
 
 
 def _is_number(text: str) -> bool:

@@ -6,12 +6,14 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import signal
 import sys
 from dataclasses import replace
 
 import setproctitle
 
 from postgrey_py.accounts import Account, become, find_group, find_user
+from postgrey_py.daemon.privileges import drop_capabilities, empty_bounding_set, forbid_new_privileges
 from postgrey_py.errors import AccountError, StartupError
 from postgrey_py.greylist.settings import Settings
 
@@ -51,12 +53,22 @@ def prepare_process(arguments: list[str]) -> None:
     # `pgrep -x postgrey` goes by this one.
     setproctitle.setthreadtitle(PROCESS_NAME)
     os.umask(UMASK)
+    # A terminal may stop background jobs that write to it (`stty tostop`): mail would stop, too.
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def drop_privileges(account: Account | None) -> None:
-    """Root becomes this account for good. Raises AccountError."""
+    """Root becomes this account for good, and nobody gains a privilege from now on. Raises AccountError.
+
+    To be called before there are threads: what is taken here is taken from one thread.
+    """
     if account is not None and os.geteuid() == 0:
+        if account.uid != 0:
+            empty_bounding_set()
         become(account)
+        if account.uid != 0:
+            drop_capabilities()
+    forbid_new_privileges()

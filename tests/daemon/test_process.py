@@ -15,7 +15,7 @@ import pytest
 from tests.daemon.conftest import StartDaemon, StartServer
 from tests.daemon.processes import GREYLISTED, refusal, status, stop_once
 from tests.support.policy import ask
-from tests.support.servers import POSTGREY, PolicyServer
+from tests.support.servers import POSTGREY, ROOT, PolicyServer
 
 
 def test_standard_streams_may_be_closed(daemonize: StartDaemon) -> None:
@@ -45,7 +45,9 @@ def check_it_is_nobody(pid: int) -> None:
     assert fields["Uid"] == [uid] * 4
     assert fields["Gid"] == [gid] * 4
     assert fields["Groups"] == [gid]
-    assert {int(fields[name][0], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")} == {0}
+    # Nor can it gain any, by whatever it might execute.
+    assert {int(fields[name][0], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapAmb", "CapBnd")} == {0}
+    assert fields["NoNewPrivs"] == ["1"]
 
 
 @pytest.mark.root
@@ -81,7 +83,8 @@ def test_root_becomes_another_user_in_the_background(daemonize: StartDaemon, ope
     daemon = daemonize(f"--dbdir={dbdir}", f"--user={account[0]}", f"--group={account[1]}")
     assert daemon.starter.returncode == 0
     check_it_is_nobody(daemon.pid)
-    assert daemon.pidfile.owner() == "nobody"
+    # Who may write it could have any process killed.
+    assert daemon.pidfile.owner() == "root"
     assert daemon.ask() == GREYLISTED
     assert {path.owner() for path in dbdir.iterdir()} == {"nobody"}
     assert daemon.stop() == 0
@@ -121,5 +124,52 @@ def test_ordinary_user_runs_it_as_himself(open_directory: Path) -> None:
 
 
 def check_it_is_nobody_but_for_groups(pid: int) -> None:
+    assert status(pid)["NoNewPrivs"] == ["1"]
     assert status(pid)["Uid"] == ["65534"] * 4
     assert status(pid)["Gid"] == ["65534"] * 4
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    "limits",
+    [
+        # As the bounding set that a container's runtime or a unit may leave: without the right to drop from it.
+        ("--bounding-set=-setpcap",),
+        ("--inh-caps=+net_bind_service,+chown", "--bounding-set=-setpcap"),
+        ("--inh-caps=+net_raw", "--ambient-caps=+net_raw"),
+        ("--no-new-privs",),
+    ],
+)
+def test_what_can_not_be_given_up_does_not_keep_it_from_starting(
+    limits: tuple[str, ...], start: StartServer, open_directory: Path
+) -> None:
+    dbdir = open_directory / "db"
+    dbdir.mkdir()
+    os.chown(dbdir, pwd.getpwnam("nobody").pw_uid, -1)
+    command = ("setpriv", *limits, *POSTGREY)
+    server = start("--user=nobody", "--group=nogroup", dbdir=dbdir, command=command)
+    fields = status(server.pid)
+    assert {int(fields[name][0], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")} == {0}
+    assert fields["NoNewPrivs"] == ["1"]
+    assert ask(server.port) == GREYLISTED
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("step", ["setgid", "setuid", "initgroups"])
+def test_half_a_change_of_user_is_none(step: str) -> None:
+    """Whatever step does nothing, it is noticed."""
+    code = (
+        "import os, pwd\n"
+        "from postgrey_py.accounts import Account, become\n"
+        f"os.{step} = lambda *_: None\n"
+        "os.setgroups([0, 4])\n"
+        "become(Account(65534, 65534, 'nobody'))"
+    )
+    ended = subprocess.run([POSTGREY[0], "-c", code], capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)})
+    assert "AccountError" in ended.stderr.splitlines()[-1]
+
+
+def test_output_of_a_background_job_is_no_reason_to_stop_it(start: StartServer) -> None:
+    """As a terminal with `stty tostop` would, by SIGTTOU."""
+    server = start()
+    assert int(status(server.pid)["SigIgn"][0], 16) >> (signal.SIGTTOU - 1) & 1
