@@ -1,27 +1,51 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The sockets that the server listens on: bind them, name them, put them away.
 
-`main` binds them as root, before privileges are dropped; the server listens on them once it can answer.
+`main` binds them as root, before privileges are dropped; the server listens on them once it can answer. Whatever names
+an address has, it is listened on once, and a wildcard stands for all addresses of its port.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
+import ipaddress
 import os
 import socket
-import stat
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import NamedTuple
 
 from postgrey_py.accounts import Account
 from postgrey_py.daemon.options import split_listener
 from postgrey_py.daemon.systemd import PassedSocket
+from postgrey_py.daemon.unix_listener import UnixListener, bind_unix
 from postgrey_py.errors import StartupError
 from postgrey_py.greylist.settings import Settings
 
 # An address that is in /etc/hosts but not on any interface: a host without IPv6 that calls ::1 localhost.
 _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
+_WILDCARDS: dict[int, str] = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
+
+
+class Endpoint(NamedTuple):
+    """Where to listen by TCP: `host` is an address as the system writes it; `scope` is the interface of a link-local
+    one."""
+
+    family: int
+    host: str
+    port: int
+    scope: int = 0
+
+    def is_covered(self, held: Iterable[Endpoint]) -> bool:
+        """Whether one of these is the same, or stands for all addresses of its port. Port 0 is another each time."""
+        wildcard = Endpoint(self.family, _WILDCARDS[self.family], self.port)
+        return self.port != 0 and (self in held or wildcard in held)
+
+    def address(self) -> tuple[str, int] | tuple[str, int, int, int]:
+        """The address as the system takes it."""
+        if self.family == socket.AF_INET6:
+            return (self.host, self.port, 0, self.scope)
+        return (self.host, self.port)
 
 
 def bind_listeners(
@@ -32,25 +56,53 @@ def bind_listeners(
     Returns all listeners, the passed ones first. Raises StartupError; then none is left bound.
     """
     listeners: list[socket.socket] = list(passed)
-    held = {_address(listener) for listener in passed}
+    passed_endpoints = {endpoint for listener in passed for endpoint in _endpoints_of(listener)}
+    held = set(passed_endpoints)
+    paths = {os.path.realpath(os.fsdecode(name)) for name in _paths_of(passed)}
+    wanted = [(spec, find_endpoints(spec)) for spec in settings.inet]
+    wildcards = {endpoint for _, found in wanted for endpoint in found if endpoint.host == _WILDCARDS[endpoint.family]}
     try:
-        for spec in settings.inet:
-            listeners += _bind_inet(spec, held)
+        for spec, found in wanted:
+            open_ones = [one for one in found if not one.is_covered(held) and not one.is_covered(wildcards - {one})]
+            _check_passed(spec, open_ones, passed_endpoints)
+            listeners += _bind_inet(spec, open_ones, is_needed=len(open_ones) == len(found))
+            held.update(open_ones)
         for path in settings.unix:
-            if (socket.AF_UNIX, path) not in held:
-                listeners.append(_bind_unix(path, settings.socketmode, account))
+            real = os.path.realpath(path)
+            if real not in paths:
+                listeners.append(bind_unix(path, settings.socketmode, account))
+                paths.add(real)
     except BaseException:
         close_listeners(listeners)
         raise
     return listeners
 
 
+def find_endpoints(spec: str) -> list[Endpoint]:
+    """Return all that this value of --inet stands for, each once. Raises StartupError.
+
+    An IPv6 address that carries an IPv4 address is that IPv4 address.
+    """
+    host, port = split_listener(spec)
+    try:
+        found = socket.getaddrinfo(
+            None if host == "*" else host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except (socket.gaierror, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, socket.gaierror) else "that is no host name"
+        raise StartupError(f"--inet={spec}: can't find {host}, port {port}: {reason}") from error
+    endpoints: dict[Endpoint, None] = {}
+    for family, _, _, _, address in found:
+        if family in _WILDCARDS:
+            endpoints[_endpoint(family, address)] = None
+    return list(endpoints)
+
+
 def close_listeners(listeners: Iterable[socket.socket]) -> None:
     """Close them, and remove the files of our own Unix sockets as far as that is allowed."""
     for listener in listeners:
-        if listener.family == socket.AF_UNIX and not isinstance(listener, PassedSocket):
-            with contextlib.suppress(OSError):
-                os.unlink(listener.getsockname())
+        if isinstance(listener, UnixListener):
+            listener.remove_file()
         listener.close()
 
 
@@ -58,70 +110,67 @@ def describe_listener(listener: socket.socket) -> str:
     """Where it listens, as Postfix's main.cf writes it."""
     name = listener.getsockname()
     if listener.family == socket.AF_UNIX:
-        return f"unix:{name}"
+        return f"unix:{os.fsdecode(name)}".replace("\0", "@")
     return f"inet:[{name[0]}]:{name[1]}" if listener.family == socket.AF_INET6 else f"inet:{name[0]}:{name[1]}"
 
 
-def _address(listener: socket.socket) -> tuple[int, Any]:
-    name = listener.getsockname()
-    return listener.family, name if listener.family == socket.AF_UNIX else name[:2]
+def _endpoints_of(listener: socket.socket) -> list[Endpoint]:
+    """Where a socket that was passed listens; one for all IPv6 addresses may be for all of IPv4, too."""
+    if listener.family not in _WILDCARDS:
+        return []
+    endpoint = _endpoint(listener.family, listener.getsockname())
+    endpoints = [endpoint]
+    is_v6_wildcard = endpoint.host == _WILDCARDS[socket.AF_INET6]
+    if is_v6_wildcard and not listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
+        endpoints.append(Endpoint(socket.AF_INET, _WILDCARDS[socket.AF_INET], endpoint.port))
+    return endpoints
 
 
-def _bind_inet(spec: str, held: set[tuple[int, Any]]) -> list[socket.socket]:
-    host, port = split_listener(spec)
-    try:
-        found = socket.getaddrinfo(
-            None if host == "*" else host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-    except (socket.gaierror, UnicodeError) as error:
-        raise StartupError(f"--inet={spec}: can't find {host}, port {port}: {error}") from error
+def _check_passed(spec: str, endpoints: Iterable[Endpoint], passed: Iterable[Endpoint]) -> None:
+    """Raise StartupError for a wildcard where the service manager holds one address of its port."""
+    for endpoint in endpoints:
+        parts = [part.host for part in passed if part.family == endpoint.family and part.port == endpoint.port]
+        if endpoint.host == _WILDCARDS[endpoint.family] and parts:
+            raise StartupError(
+                f"--inet={spec}: the service manager's socket has port {endpoint.port} of {parts[0]} already;"
+                " let that one listen on all addresses, or name the others here"
+            )
+
+
+def _paths_of(passed: Iterable[socket.socket]) -> list[str | bytes]:
+    return [listener.getsockname() for listener in passed if listener.family == socket.AF_UNIX]
+
+
+def _endpoint(family: int, address: tuple[object, ...]) -> Endpoint:
+    host, port = str(address[0]), int(str(address[1]))
+    if family == socket.AF_INET6:
+        mapped = ipaddress.IPv6Address(host.partition("%")[0]).ipv4_mapped
+        if mapped is not None:
+            return Endpoint(socket.AF_INET, str(mapped), port)
+        return Endpoint(family, host, port, int(str(address[3])) if len(address) > 3 else 0)
+    return Endpoint(family, host, port)
+
+
+def _bind_inet(spec: str, endpoints: Sequence[Endpoint], is_needed: bool) -> list[socket.socket]:
+    """Bind these; one that this machine does not have is left out, unless all are so and `is_needed`."""
     bound: list[socket.socket] = []
     missing: OSError | None = None
-    wanted = [entry for entry in found if (entry[0], entry[4][:2]) not in held]
-    for family, kind, protocol, _, address in wanted:
+    for endpoint in endpoints:
         try:
-            listener = socket.socket(family, kind, protocol)
+            listener = socket.socket(endpoint.family, socket.SOCK_STREAM)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
+            if endpoint.family == socket.AF_INET6:
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            listener.bind(address)
+            listener.bind(endpoint.address())
             bound.append(listener)
         except OSError as error:
             if error.errno in _NO_SUCH_ADDRESS:
                 missing = error
                 continue
             close_listeners(bound)
-            raise StartupError(f"--inet={spec}: can't listen on {address[0]}, port {port}: {error.strerror}") from error
-    if not bound and len(wanted) == len(found):
-        raise StartupError(f"--inet={spec}: can't listen on {host}, port {port}: {missing}")
+            place = f"{endpoint.host}, port {endpoint.port}"
+            raise StartupError(f"--inet={spec}: can't listen on {place}: {error.strerror}") from error
+    if missing is not None and not bound and is_needed:
+        host, port = split_listener(spec)
+        raise StartupError(f"--inet={spec}: can't listen on {host}, port {port}: {missing.strerror}")
     return bound
-
-
-def _bind_unix(path: str, mode: int, account: Account | None) -> socket.socket:
-    _remove_stale_socket(path)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        listener.bind(path)
-        os.chmod(path, mode)
-        if account is not None and os.geteuid() == 0:
-            os.chown(path, account.uid, account.gid)
-    except OSError as error:
-        listener.close()
-        raise StartupError(f"--unix={path}: can't listen there: {error.strerror or error}") from error
-    return listener
-
-
-def _remove_stale_socket(path: str) -> None:
-    """Make way for a socket at `path` where a dead server left one. Raises StartupError for anything alive."""
-    try:
-        if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise StartupError(f"--unix={path}: there is a file that is no socket; remove it or choose another path")
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            probe.connect(path)
-        raise StartupError(f"--unix={path}: another server listens there")
-    except ConnectionRefusedError:
-        os.unlink(path)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise StartupError(f"--unix={path}: can't listen there: {error.strerror}") from error

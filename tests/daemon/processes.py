@@ -7,8 +7,9 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,3 +93,33 @@ def refusal(daemon: Daemon) -> str:
     with pytest.raises(ConnectionRefusedError):
         PolicyClient(daemon.port)
     return line
+
+
+# Whatever this process's rights are meanwhile, the other one keeps its own.
+CHANGE_ALL_THE_TIME = """
+import contextlib, os, sys
+path, victim = sys.argv[1:]
+print("x", flush=True)
+while True:
+    for make in (os.symlink, os.link, lambda victim, path: os.mkfifo(path)):
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        with contextlib.suppress(OSError):
+            make(victim, path)
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+"""
+
+
+@contextlib.contextmanager
+def changing(path: Path, victim: Path) -> Iterator[None]:
+    """While another process changes, all the time, what this path leads to: the victim most of the time."""
+    argv = [sys.executable, "-c", CHANGE_ALL_THE_TIME, str(path), str(victim)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.read(1)
+        try:
+            yield
+            assert process.poll() is None
+        finally:
+            process.kill()
