@@ -13,6 +13,7 @@ import daemon
 import sdnotify
 
 from postgrey_py.daemon.process import UMASK
+from postgrey_py.errors import StartupError
 
 _READY = b"\0"
 
@@ -48,9 +49,16 @@ class Readiness:
 
 
 def detach(listeners: list[socket.socket]) -> Readiness:
-    """Go on in the background; the caller's process waits here, and exits when the server is ready or has failed."""
+    """Go on in the background; the caller's process waits here, and exits when the server is ready or has failed.
+
+    Raises StartupError.
+    """
     reading, writing = os.pipe()
-    if os.fork():
+    try:
+        is_parent = os.fork() != 0
+    except OSError as error:
+        raise StartupError(f"can't go into the background: {error.strerror}") from error
+    if is_parent:
         os.close(writing)
         _await_readiness(reading)
     os.close(reading)
@@ -59,7 +67,12 @@ def detach(listeners: list[socket.socket]) -> Readiness:
     context = daemon.DaemonContext(
         umask=UMASK, files_preserve=[*listeners, readiness], signal_map={}, initgroups=False, detach_process=True
     )
-    context.open()
+    try:
+        context.open()
+    except (daemon.daemon.DaemonError, OSError) as error:
+        message = f"can't go into the background: {error}"
+        readiness.failed(message)
+        raise StartupError(message) from error
     return readiness
 
 

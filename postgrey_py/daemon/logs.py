@@ -213,6 +213,22 @@ def open_log(settings: Settings) -> Log:
     return Log(_syslog_sink(facility), threshold, marks_complaints=True)
 
 
+def find_syslog_trouble(path: str = SYSLOG_SOCKET) -> str | None:
+    """Return why nothing would be logged to syslog now, or None where a daemon takes what is sent there."""
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            return None if stat.S_ISCHR(os.stat(path).st_mode) else f"{path} is no socket"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+            probe.connect(path)
+            poll = select.poll()
+            poll.register(probe, select.POLLOUT)
+            return None if poll.poll(LONGEST_WAIT_MS) else f"nobody reads from {path}"
+    except ConnectionRefusedError:
+        return f"nobody listens at {path}"
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+
+
 def find_facility(name: str) -> int:
     """The number of a syslog facility (`mail`, `LOG_MAIL`, `local0`). Raises UsageError."""
     try:
@@ -223,7 +239,7 @@ def find_facility(name: str) -> int:
 
 def _syslog_sink(facility: int) -> Sink:
     with contextlib.suppress(OSError):
-        if not stat.S_ISSOCK(os.stat(SYSLOG_SOCKET).st_mode):
+        if stat.S_ISCHR(os.stat(SYSLOG_SOCKET).st_mode):
             return SyslogLibrarySink(facility)
     return SyslogSink(facility)
 

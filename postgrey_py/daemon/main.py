@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from contextlib import ExitStack
 
@@ -13,7 +14,7 @@ from postgrey_py.commandline import show_manual
 from postgrey_py.daemon.background import Readiness, detach
 from postgrey_py.daemon.check import check
 from postgrey_py.daemon.listeners import bind_listeners, close_listeners
-from postgrey_py.daemon.logs import Log, open_log
+from postgrey_py.daemon.logs import Log, find_syslog_trouble, open_log
 from postgrey_py.daemon.options import CommandLine, make_parser, parse_command_line
 from postgrey_py.daemon.pidfile import Pidfile
 from postgrey_py.daemon.process import drop_privileges, find_account, open_standard_streams, prepare_process
@@ -67,6 +68,11 @@ def _run(command_line: CommandLine, arguments: list[str], passed: list[PassedSoc
             log.line(Level.NOTICE, f"postgrey {__version__} starting")
             whitelists = WhitelistFiles(settings)
             _complain(log, [*command_line.warnings, *whitelists.complaints], on_terminal=settings.daemonize)
+            if settings.daemonize and (trouble := find_syslog_trouble()):
+                print(
+                    f"postgrey: nothing will be logged: {trouble}; start syslog, or leave --daemonize out",
+                    file=sys.stderr,
+                )
             listeners = bind_listeners(settings, account, passed)
             cleanup.callback(close_listeners, listeners)
             if settings.daemonize:
@@ -74,7 +80,7 @@ def _run(command_line: CommandLine, arguments: list[str], passed: list[PassedSoc
                 # The first log's socket is closed now, and had the process id of the parent.
                 log = open_log(settings)
                 if settings.pidfile is not None:
-                    cleanup.callback(Pidfile(settings.pidfile, account).remove)
+                    cleanup.callback(Pidfile(settings.pidfile).remove)
             drop_privileges(account)
             if account is not None:
                 _complain(log, whitelists.lost_to(account.name), on_terminal=False)
@@ -87,6 +93,13 @@ def _run(command_line: CommandLine, arguments: list[str], passed: list[PassedSoc
         if settings.daemonize:
             log.line(Level.CRITICAL, f"FATAL: {error}")
         readiness.failed(str(error))
+        raise
+    except Exception as error:
+        # In the background nobody would see the traceback.
+        if settings.daemonize:
+            place = traceback.format_exc().strip().replace("\n", " | ")
+            log.line(Level.CRITICAL, f"FATAL: a bug: {place}")
+        readiness.failed(f"a bug: {error!r}")
         raise
     log.line(Level.NOTICE, "stopped")
 

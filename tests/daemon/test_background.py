@@ -15,7 +15,7 @@ from tests.daemon.conftest import StartDaemon, StartServer
 from tests.daemon.processes import GREYLISTED, children, refusal, status, wait_until
 from tests.parity.databases import TRIPLETS, dump_recovered
 from tests.support.policy import PolicyClient, ask
-from tests.support.servers import PERL_POSTGREY, POSTGREY
+from tests.support.servers import PERL_POSTGREY, POSTGREY, PolicyServer
 
 
 def test_caller_returns_when_the_server_serves(daemonize: StartDaemon) -> None:
@@ -108,3 +108,52 @@ def test_dbdir_in_use_is_told(
         f"postgrey: {tmp_path / 'db' / 'postgrey.lock'} is locked: another postgrey runs on this dbdir; stop it first"
     )
     assert ask(server.port) == GREYLISTED
+
+
+# Containers
+
+
+@pytest.mark.root
+def test_missing_syslog_is_told(tmp_path: Path) -> None:
+    """As in a container, where the log of a server in the background goes nowhere."""
+    server = PolicyServer(POSTGREY, tmp_path / "db", ("-d", f"--pidfile={tmp_path / 'pid'}"))
+    hidden = tmp_path / "hidden"
+    hidden.touch()
+    script = f'if test -e /dev/log; then mount --bind {hidden} /dev/log; fi; exec "$@"'
+    argv = ["unshare", "--mount", "sh", "-euc", script, "sh", *server.argv]
+    started = subprocess.run(argv, capture_output=True, text=True, timeout=60, env=server.env)
+    try:
+        assert started.returncode == 0
+        (line,) = started.stderr.splitlines()
+        assert line.startswith("postgrey: nothing will be logged: /dev/log")
+        assert line.endswith("; start syslog, or leave --daemonize out")
+        assert ask(server.port) == GREYLISTED
+    finally:
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGTERM)
+        wait_until(lambda: not (tmp_path / "pid").exists())
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("set_up", "options", "said"),
+    [
+        ("umount -l /proc", (), ""),
+        ("mount -t tmpfs -o ro none /run", ("--pidfile=/run/pid",), "--pidfile=/run/pid: Read-only file system"),
+        ("unset HOME; export -n PATH", (), ""),
+    ],
+    ids=["no /proc", "read-only /run", "no HOME"],
+)
+def test_bare_containers(set_up: str, options: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    server = PolicyServer(POSTGREY, tmp_path / "db", ("-d", f"--pidfile={tmp_path / 'pid'}"))
+    command = ["unshare", "--mount", "bash", "-euc", f'{set_up}; exec "$@"', "sh", *server.argv, *options]
+    started = subprocess.run(command, capture_output=True, text=True, timeout=60, env=server.env)
+    lines = [line for line in started.stderr.splitlines() if "nothing will be logged" not in line]
+    try:
+        assert lines == ([f"postgrey: {said}"] if said else [])
+        assert started.returncode == (1 if said else 0)
+        if not said:
+            assert ask(server.port) == GREYLISTED
+    finally:
+        if not said:
+            os.kill(int((tmp_path / "pid").read_text()), signal.SIGTERM)
+            wait_until(lambda: not (tmp_path / "pid").exists())

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
@@ -19,7 +20,15 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from postgrey_py.daemon import logs
-from postgrey_py.daemon.logs import Log, StderrSink, SyslogLibrarySink, SyslogSink, find_facility, open_log
+from postgrey_py.daemon.logs import (
+    Log,
+    StderrSink,
+    SyslogLibrarySink,
+    SyslogSink,
+    find_facility,
+    find_syslog_trouble,
+    open_log,
+)
 from postgrey_py.errors import UsageError
 from postgrey_py.greylist.loglines import Level, LogLine, complaint
 from postgrey_py.greylist.settings import Settings
@@ -686,12 +695,58 @@ def test_what_is_no_facility(name: str, daemonize: bool) -> None:
         open_log(Settings(syslog_facility=name, daemonize=daemonize))
 
 
+@pytest.mark.root
 def test_dev_log_is_no_socket_where_syslog_is_a_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
     monkeypatch.setattr(syslog, "openlog", lambda *arguments: opened.append(arguments))
     door = tmp_path / "log"
-    os.mkfifo(door)
-    assert not stat.S_ISSOCK(door.stat().st_mode)
+    # A device, as on illumos.
+    os.mknod(door, stat.S_IFCHR | 0o666, os.makedev(1, 3))
     monkeypatch.setattr(logs, "SYSLOG_SOCKET", os.fspath(door))
     open_log(Settings(daemonize=True))
     assert opened == [("postgrey", syslog.LOG_PID, syslog.LOG_MAIL)]
+    assert find_syslog_trouble(str(door)) is None
+
+
+# Syslog that takes nothing.
+
+
+def test_syslog_that_takes_lines_is_no_trouble(syslogd: SyslogDaemon) -> None:
+    assert find_syslog_trouble(str(syslogd.path)) is None
+    assert syslogd.messages() == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("missing", "{path}: No such file or directory"),
+        ("dangling", "{path}: No such file or directory"),
+        ("dead", "nobody listens at {path}"),
+        ("full", "nobody reads from {path}"),
+        ("file", "{path} is no socket"),
+        ("directory", "{path} is no socket"),
+        ("stream", "{path}: Protocol wrong type for socket"),
+    ],
+)
+def test_syslog_that_takes_none(kind: str, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM if kind == "stream" else socket.SOCK_DGRAM) as daemon:
+        if kind == "dangling":
+            path.symlink_to("nothing")
+        elif kind == "file":
+            path.touch()
+        elif kind == "directory":
+            path.mkdir()
+        elif kind != "missing":
+            daemon.bind(str(path))
+        if kind == "stream":
+            daemon.listen()
+        if kind == "dead":
+            daemon.close()
+        if kind == "full":
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender, contextlib.suppress(BlockingIOError):
+                sender.setblocking(False)
+                sender.connect(str(path))
+                while True:
+                    sender.send(b"x")
+        assert find_syslog_trouble(str(path)) == reason.format(path=path)
