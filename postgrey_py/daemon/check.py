@@ -9,6 +9,7 @@ import sys
 from postgrey_py.accounts import become
 from postgrey_py.daemon.options import CommandLine
 from postgrey_py.daemon.process import find_account
+from postgrey_py.daemon.reach import find_unreachable_sockets
 from postgrey_py.daemon.whitelists import WhitelistFiles
 
 
@@ -21,7 +22,8 @@ def check(command_line: CommandLine) -> int:
     # Somebody else than root can look at the lists all the same, only not with that user's eyes.
     account = find_account(settings) if os.geteuid() == 0 else None
     whitelists = WhitelistFiles(settings)
-    complaints = [*command_line.warnings, *whitelists.complaints]
+    unreachable = find_unreachable_sockets(settings.unix, account)
+    complaints = [*command_line.warnings, *whitelists.complaints, *unreachable]
     if account is not None:
         become(account)
         complaints += whitelists.lost_to(account.name)
