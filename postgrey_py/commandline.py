@@ -108,9 +108,15 @@ def show_manual(page: str) -> NoReturn:
 def find_manual(page: str) -> Path:
     """Where this manual page is: beside the source, or where it was installed. Raises PostgreyError."""
     section = f"man{page.rpartition('.')[2]}"
-    installed = [Path(root) / "share" / "man" / section for root in (sys.prefix, "/usr/local", "/usr")]
+    installed = [prefix / "share" / "man" / section for prefix in find_prefixes()]
     for directory in (Path(__file__).resolve().parents[1] / "man", *installed):
         for path in (directory / page, directory / f"{page}.gz"):
             if path.is_file():
                 return path
     raise PostgreyError(f"the manual page {page} is not installed")
+
+
+def find_prefixes() -> list[Path]:
+    """Below which directories `share` with our files may be: that of the command first, wherever pip put it."""
+    command = Path(sys.argv[0]).resolve().parent.parent
+    return [command, Path(sys.prefix), Path("/usr/local"), Path("/usr")]

@@ -18,7 +18,9 @@ from postgrey_py.daemon.logs import Log, find_syslog_trouble, open_log
 from postgrey_py.daemon.options import CommandLine, make_parser, parse_command_line
 from postgrey_py.daemon.pidfile import Pidfile
 from postgrey_py.daemon.process import drop_privileges, find_account, open_standard_streams, prepare_process
+from postgrey_py.daemon.reach import find_unreachable_sockets
 from postgrey_py.daemon.server import serve
+from postgrey_py.daemon.startup_files import STARTUP_FILES, print_startup_file
 from postgrey_py.daemon.systemd import PassedSocket, take_passed_sockets
 from postgrey_py.daemon.whitelists import WhitelistFiles
 from postgrey_py.database.environment import Environment
@@ -43,6 +45,8 @@ def main(arguments: Sequence[str]) -> int:
             print(f"postgrey {__version__}")
         elif command_line.action == "man":
             show_manual("postgrey.8")
+        elif command_line.action in STARTUP_FILES:
+            print_startup_file(command_line.action)
         elif command_line.action == "check":
             return check(command_line)
         else:
@@ -67,7 +71,9 @@ def _run(command_line: CommandLine, arguments: list[str], passed: list[PassedSoc
             prepare_process(arguments)
             log.line(Level.NOTICE, f"postgrey {__version__} starting")
             whitelists = WhitelistFiles(settings)
-            _complain(log, [*command_line.warnings, *whitelists.complaints], on_terminal=settings.daemonize)
+            unreachable = find_unreachable_sockets(settings.unix, account)
+            complaints = [*command_line.warnings, *whitelists.complaints, *unreachable]
+            _complain(log, complaints, on_terminal=settings.daemonize)
             if settings.daemonize and (trouble := find_syslog_trouble()):
                 print(
                     f"postgrey: nothing will be logged: {trouble}; start syslog, or leave --daemonize out",

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from postgrey_py.commandline import Parser
+from postgrey_py.daemon.startup_files import STARTUP_FILES
 from postgrey_py.errors import UsageError
 from postgrey_py.greylist.keys import IPV4_BITS, IPV6_BITS
 from postgrey_py.greylist.settings import PATHS, SECONDS_PER_DAY, SECONDS_PER_HOUR, Settings
@@ -30,8 +31,9 @@ _ZERO_IS_DEFAULT = ("delay", "max_age", "ipv4cidr", "ipv6cidr")
 
 
 class CommandLine(NamedTuple):
-    """What the command line asks for: an `action` ("serve", "check", "help", "man", "version"), and how.
+    """What the command line asks for: an `action`, and how.
 
+    The actions are "serve", "check", "help", "man", "version", and each kind of start-up file, to print it.
     `warnings` are for the log: what was given but is not used, or can't work.
     """
 
@@ -49,6 +51,8 @@ def parse_command_line(arguments: Sequence[str], has_listener: bool = False) -> 
     for action in ("help", "man", "version"):
         if given.pop(action):
             return CommandLine(action, Settings(), ())
+    if kind := given.pop("print_startup_file"):
+        return CommandLine(kind, Settings(), ())
     if given.pop("noaction"):
         raise UsageError("--noaction: there is nothing that postgrey could do without doing it")
     if stray := [argument for argument in given.pop("stray") if argument != "--"]:
@@ -149,6 +153,13 @@ def make_parser() -> Parser:
     )
     flag("noaction", "no-action", "n", help=argparse.SUPPRESS)
     value("pidfile", type=_path, metavar="PATH", help="write the process id here (with --daemonize)")
+    value(
+        "print-startup-file",
+        type=str,
+        choices=tuple(STARTUP_FILES),
+        metavar="KIND",
+        help="print a start-up file that fits where this program is",
+    )
     flag("privacy", help="store addresses as SHA-1 hashes")
     flag("quiet", "q", help="log warnings and errors only")
     value(

@@ -43,8 +43,16 @@ DEBIAN_PATHS = Paths(
     user="postgrey",
     group="postgrey",
 )
+# Of the package in EPEL and Fedora.
+EPEL_PATHS = Paths(
+    dbdir="/var/spool/postfix/postgrey",
+    whitelist_clients="/etc/postfix/postgrey_whitelist_clients",
+    whitelist_recipients="/etc/postfix/postgrey_whitelist_recipients",
+    user="postgrey",
+    group="postgrey",
+)
 
-# The one switch for packagers: which of the two the commands take as their defaults.
+# The one switch for packagers: which of these the commands take as their defaults.
 PATHS = UPSTREAM_PATHS
 
 

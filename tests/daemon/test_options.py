@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from postgrey_py import __version__
 from postgrey_py.daemon.main import main
 from postgrey_py.daemon.options import CommandLine, make_parser, parse_command_line, split_listener
+from postgrey_py.daemon.startup_files import STARTUP_FILES
 from postgrey_py.errors import UsageError
 from postgrey_py.greylist.settings import PATHS, SECONDS_PER_DAY, SECONDS_PER_HOUR, Settings
 from tests.support.servers import PERL_POSTGREY, POSTGREY
@@ -147,7 +148,7 @@ VALUES: dict[str, list[tuple[str, str, object]]] = {
 }
 LISTENERS = ("inet", "i")
 ACTIONS = {"help": "help", "h": "help", "man": "man", "version": "version"}
-OTHERS = {"check", "lookup-by-subnet", "noaction", "no-action", "n"}
+OTHERS = {"check", "print-startup-file", "lookup-by-subnet", "noaction", "no-action", "n"}
 
 
 def test_every_spelling_is_looked_at() -> None:
@@ -340,6 +341,13 @@ def test_a_check_is_about_the_other_options_and_needs_no_listener() -> None:
     assert parse_command_line([LISTENER, "-check"]).settings == parse()
     with pytest.raises(UsageError):
         parse_command_line(["--check", "--delay=x"])
+
+
+@pytest.mark.parametrize("kind", STARTUP_FILES)
+def test_a_startup_file_is_printed_without_a_listener(kind: str) -> None:
+    assert parse_command_line([f"--print-startup-file={kind}"]) == CommandLine(kind, Settings(), ())
+    with pytest.raises(UsageError, match="print-startup-file"):
+        parse_command_line(["--print-startup-file=other"])
 
 
 # Errors.

@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError, fields
 
 import pytest
 
-from postgrey_py.greylist.settings import DEBIAN_PATHS, PATHS, UPSTREAM_PATHS, Settings
+from postgrey_py.greylist.settings import DEBIAN_PATHS, EPEL_PATHS, PATHS, UPSTREAM_PATHS, Settings
 
 # What 1.37 does where no option says otherwise; times in seconds.
 DEFAULTS_OF_137 = {
@@ -68,8 +68,14 @@ def test_paths_of_debian() -> None:
     assert (DEBIAN_PATHS.user, DEBIAN_PATHS.group) == ("postgrey", "postgrey")
 
 
+def test_paths_of_epel() -> None:
+    assert EPEL_PATHS.dbdir == "/var/spool/postfix/postgrey"
+    assert EPEL_PATHS.whitelists() == UPSTREAM_PATHS.whitelists()
+    assert (EPEL_PATHS.user, EPEL_PATHS.group) == ("postgrey", "postgrey")
+
+
 def test_one_switch_decides_whose_paths_are_the_defaults() -> None:
     settings = Settings()
-    assert PATHS in (UPSTREAM_PATHS, DEBIAN_PATHS)
+    assert PATHS in (UPSTREAM_PATHS, DEBIAN_PATHS, EPEL_PATHS)
     assert settings.dbdir == PATHS.dbdir
     assert (settings.whitelist_clients, settings.whitelist_recipients) == PATHS.whitelists()

@@ -80,10 +80,10 @@ class Machine(Namespace):
     def __init__(self, suite: str, directory: Path) -> None:
         self.suite = suite
         self._group = _find_control_groups() / f"postgrey-py-{os.getpid()}-{next(_numbers)}"
-        build_package(suite)
+        root = make_root(suite)
         # The first process joins a control group, which then is the root of all those that systemd sees.
         join = f'mkdir -p {self._group}; echo $$ >{self._group}/cgroup.procs; exec unshare --cgroup bash -euc "$@"'
-        arguments = [SETUP, "setup", str(directory / "machine"), str(ROOTS / f"{suite}-system")]
+        arguments = [SETUP, "setup", str(directory / "machine"), str(root)]
         super().__init__(join, arguments, directory / "machine.log")
 
     def __enter__(self) -> Machine:
@@ -124,18 +124,24 @@ class Machine(Namespace):
 
 
 @functools.cache
-def _start_preparations() -> dict[str, Future[Path]]:
+def _start_preparations() -> tuple[dict[str, Future[Path]], dict[str, Future[Path]]]:
     """Build the package of this tree, and a root to try it in, in all suites at the same time."""
     executor = ThreadPoolExecutor(len(BUILDS))
-    return {suite: executor.submit(_prepare, suite) for suite in BUILDS}
+    roots = {suite: executor.submit(_make_root, suite) for suite in BUILDS}
+    return roots, {suite: executor.submit(_build_package, suite) for suite in BUILDS}
 
 
-def _prepare(suite: str) -> Path:
+def _make_root(suite: str) -> Path:
+    root = ROOTS / f"{suite}-system"
+    _make("debian-root", suite, "system", str(root))
+    return root
+
+
+def _build_package(suite: str) -> Path:
     user, options = BUILDS[suite]
     package, root = ROOTS / f"{suite}-package", ROOTS / f"{suite}-build"
     env = {**os.environ, "DEB_BUILD_OPTIONS": options, "PYTEST_ADDOPTS": ""}
     _make("debian-package", suite, str(root), str(package), user, env=env)
-    _make("debian-root", suite, "system", str(ROOTS / f"{suite}-system"))
     (file,) = package.glob("postgrey-py_*_all.deb")
     return file
 
@@ -153,6 +159,11 @@ def _make(script: str, *arguments: str, env: dict[str, str] | None = None) -> No
     assert result.returncode == 0, result.stdout
 
 
+def make_root(suite: str) -> Path:
+    """The root of machines of this suite."""
+    return _start_preparations()[0][suite].result()
+
+
 def build_package(suite: str) -> Path:
     """The Debian package of this tree, built and tested in a root of this suite."""
-    return _start_preparations()[suite].result()
+    return _start_preparations()[1][suite].result()

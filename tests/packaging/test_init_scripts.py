@@ -6,6 +6,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,27 +58,32 @@ SCRIPTS = {
 }
 
 
-@pytest.fixture(params=SCRIPTS)
-def script(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Script]:
-    source, options_file, variable = SCRIPTS[request.param]
-    with PrivateSystem(tmp_path) as system:
+@contextmanager
+def install(kind: str, directory: Path) -> Iterator[Script]:
+    """One of SCRIPTS in a system of its own, with the program of this tree as a package installs it."""
+    source, options_file, variable = SCRIPTS[kind]
+    with PrivateSystem(directory) as system:
         installed = "/etc/init.d/postgrey"
         system.write(installed, (ROOT / source).read_text(), mode=0o755)
-        # The program of this tree, as a package installs it.
         program = shlex.join([sys.executable, str(ROOT / "scripts" / "postgrey")])
         wrapper = f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(ROOT))} exec {program} "$@"\n'
         system.write("/usr/sbin/postgrey", wrapper, mode=0o755)
         system.shell(
             # Red Hat has no group nogroup.
-            f"sed -i '/^postgrey:/d{';/^nogroup:/d' * (request.param == 'redhat')}' /etc/passwd /etc/group\n"
+            f"sed -i '/^postgrey:/d{';/^nogroup:/d' * (kind == 'redhat')}' /etc/passwd /etc/group\n"
             "echo postgrey:x:64901: >>/etc/group\n"
             "echo postgrey:x:64901:64901::/var/lib/postgrey:/usr/sbin/nologin >>/etc/passwd\n"
             "rm -rf /var/lib/postgrey; install -d -o postgrey -g postgrey /var/lib/postgrey\n"
             "mkdir -p /etc/postfix /run/lock/subsys; touch /etc/postfix/postgrey_whitelist_{clients,recipients}"
         )
-        installed_script = Script(system, installed, options_file, variable)
-        installed_script.configure(f"--inet=127.0.0.1:{PORT} --dbdir=/var/lib/postgrey --delay=60", TEXT)
-        yield installed_script
+        yield Script(system, installed, options_file, variable)
+
+
+@pytest.fixture(params=SCRIPTS)
+def script(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Script]:
+    with install(request.param, tmp_path) as installed:
+        installed.configure(f"--inet=127.0.0.1:{PORT} --dbdir=/var/lib/postgrey --delay=60", TEXT)
+        yield installed
 
 
 def test_start_obeys_the_options_file(script: Script) -> None:
@@ -170,6 +176,66 @@ def test_reload_reads_the_whitelists_anew(script: Script, action: str) -> None:
     assert script.pid() == pid
 
 
+# What a list may have that is of no use, and the words that tell.
+USELESS = {
+    "a pattern of the clients": ("clients.local", "/(/\n", 0o644, "clients.local line 2"),
+    "a network of the clients": ("clients.local", "192.0.2.0/99\n", 0o644, "clients.local line 2"),
+    "a recipient": ("recipients.local", "two words\n", 0o644, "recipients.local line 2"),
+    "a list for root only": ("clients.local", "", 0o600, "clients.local"),
+    "a directory": ("recipients.local", None, 0, "recipients.local"),
+}
+
+
+@pytest.mark.parametrize("fault", USELESS)
+def test_reload_tells_what_it_could_not_use_and_uses_the_rest(script: Script, fault: str) -> None:
+    name, line, mode, said = USELESS[fault]
+    script.run("start")
+    path = f"/etc/postfix/postgrey_whitelist_{name}"
+    if line is None:
+        script.system.shell(f"mkdir {path}")
+    else:
+        script.system.write(path, f"friend.example\n{line}", mode)
+    assert said in script.run("reload", status=1)
+    if line and name == "clients.local":
+        wait_until(lambda: script.ask(client_name="mail.friend.example") == "DUNNO")
+    script.run("status")
+    script.system.shell(f"rm -r {path}")
+    script.run("reload")
+
+
+def test_reload_tells_that_the_next_start_would_fail(script: Script) -> None:
+    script.run("start")
+    pid = script.pid()
+    script.configure(f"--inet=127.0.0.1:{PORT} --dbdir=/var/lib/postgrey --delya=60")
+    assert "--delya=60" in script.run("reload", status=1)
+    assert "--delya=60" in script.run("restart", status=2)
+    assert script.pid() == pid
+    assert script.ask()
+
+
+def test_configtest_asks_without_a_server(script: Script) -> None:
+    script.run("configtest")
+    script.system.write(OWN_CLIENTS, "192.0.2.0/99\n")
+    assert "line 1" in script.run("configtest", status=1)
+    script.configure("--inet=nonsense")
+    assert "nonsense" in script.run("configtest", status=2)
+    script.run("status", status=3)
+
+
+def test_a_missing_program_is_an_error(script: Script) -> None:
+    script.run("start")
+    script.system.shell("mv /usr/sbin/postgrey /usr/sbin/elsewhere")
+    for action in ("restart", "reload", "configtest"):
+        assert "/usr/sbin/postgrey is missing" in script.run(action, status=5)
+    script.run("status")
+    script.run("stop")
+    assert "/usr/sbin/postgrey is missing" in script.run("start", status=5)
+    script.run("status", status=3)
+    script.system.shell(f"echo DAEMON=/usr/sbin/elsewhere >>{script.options_file}")
+    script.run("start")
+    assert script.ask()
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -201,3 +267,94 @@ def test_a_pidfile_that_names_another_process_fools_nobody(script: Script) -> No
 def test_wrong_words_are_refused(script: Script) -> None:
     assert "Usage" in script.run("begin", status=2)
     assert "Usage" in script.system.run("sh", script.path, status=2).stdout
+
+
+# The values that EPEL's package has, and the directory as it makes it, with Postfix's group.
+EPEL = """
+POSTGREY_TYPE="--unix=/var/spool/postfix/postgrey/socket"
+POSTGREY_PID="--pidfile=/var/run/postgrey.pid"
+POSTGREY_GROUP="--group=postgrey"
+POSTGREY_USER="--user=postgrey"
+POSTGREY_DELAY="--delay=77"
+POSTGREY_OPTS="--privacy"
+"""
+EPEL_SOCKET = "/var/spool/postfix/postgrey/socket"
+
+
+@pytest.fixture
+def redhat(tmp_path: Path) -> Iterator[Script]:
+    """The script for Red Hat, with the directories of EPEL's package."""
+    with install("redhat", tmp_path) as script:
+        script.system.shell(
+            "rm -rf /etc/sysconfig/postgrey /var/spool/postfix\n"
+            "install -d /var/spool/postfix; install -d -o postgrey -g postfix -m 0751 /var/spool/postfix/postgrey"
+        )
+        yield script
+
+
+def can_connect(script: Script, user: str) -> bool:
+    """Whether this user can reach EPEL's socket, as Postfix does."""
+    code = f"import socket; socket.socket(socket.AF_UNIX).connect({EPEL_SOCKET!r})"
+    command = ["setpriv", f"--reuid={user}", "--clear-groups", "/usr/bin/python3", "-c", code]
+    return script.system.run(*command, status=None).returncode == 0
+
+
+def test_epels_variables_are_obeyed(redhat: Script) -> None:
+    redhat.system.write(redhat.options_file, EPEL)
+    redhat.run("start")
+    assert can_connect(redhat, "postfix")
+    assert can_connect(redhat, "nobody")
+    assert not redhat.system.shell(f"ss -Hltn sport = :{PORT}")
+    assert redhat.system.shell("stat -c '%U %G' /var/spool/postfix/postgrey/postgrey.db") == "postgrey postgrey\n"
+    redhat.run("reload")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (f'POSTGREY_TYPE="--inet=127.0.0.1:{PORT}"', "wait 300 seconds"),
+        (f'POSTGREY_TYPE="--inet=127.0.0.1:{PORT}"; POSTGREY_DELAY="--delay=44"', "wait 44 seconds"),
+        (f'POSTGREY_TYPE=; POSTGREY_OPTS="--inet={PORT} --delay=33"', "wait 33 seconds"),
+        (f'OPTIONS="--inet={PORT} --delay=22"', "wait 22 seconds"),
+        (f'OPTIONS="--inet={PORT}"; POSTGREY_DELAY="--delay=11"', "wait 11 seconds"),
+    ],
+)
+def test_each_of_epels_variables_may_be_alone(redhat: Script, line: str, expected: str) -> None:
+    redhat.system.write(redhat.options_file, f"{line}\nPOSTGREY_TEXT='wait %s seconds'\n")
+    redhat.run("start")
+    assert redhat.ask() == f"DEFER_IF_PERMIT 4.2.0 {expected}"
+
+
+@pytest.mark.parametrize("value", ["--pidfile=/run/other.pid", "--pidfile /run/other.pid"])
+def test_epels_pidfile_and_user_are_obeyed(redhat: Script, value: str) -> None:
+    redhat.system.shell("chown nobody /var/spool/postfix/postgrey")
+    redhat.system.write(redhat.options_file, f'POSTGREY_PID="{value}"\nPOSTGREY_USER=--user=nobody\n')
+    redhat.pidfile = "/run/other.pid"
+    redhat.run("start")
+    assert redhat.system.shell(f"ps -o user= -p {redhat.pid()}").strip() == "nobody"
+    redhat.run("status")
+    redhat.run("stop")
+    redhat.system.run("test", "-e", redhat.pidfile, status=1)
+
+
+def test_without_options_it_listens_where_postfix_asks_by_either_instruction(redhat: Script) -> None:
+    redhat.run("start")
+    assert can_connect(redhat, "postfix")
+    assert redhat.ask().startswith("DEFER")
+
+
+@pytest.mark.parametrize("mode", ["0700", "0710", "0750"])
+def test_a_closed_directory_leaves_the_port(redhat: Script, mode: str) -> None:
+    redhat.system.shell(f"chmod {mode} /var/spool/postfix/postgrey; chgrp postgrey /var/spool/postfix/postgrey")
+    redhat.run("start")
+    assert redhat.ask().startswith("DEFER")
+    redhat.system.run("test", "-e", EPEL_SOCKET, status=1)
+    redhat.run("reload")
+
+
+def test_a_socket_that_postfix_cannot_reach_is_told(redhat: Script) -> None:
+    redhat.system.write(redhat.options_file, EPEL)
+    redhat.system.shell("chmod 0700 /var/spool/postfix/postgrey")
+    said = f"only postgrey can enter {EPEL_SOCKET.rpartition('/')[0]}"
+    assert said in redhat.run("start")
+    assert said in redhat.run("reload", status=1)

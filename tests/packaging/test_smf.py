@@ -194,6 +194,30 @@ def test_refresh_reads_the_whitelists_anew(service: Service) -> None:
     assert service.contract() == pid
 
 
+def test_refresh_tells_what_it_could_not_use_and_does_not_fail(service: Service) -> None:
+    # SMF would give the processes up, and put the service into maintenance.
+    service.run("start")
+    pid = service.contract()
+    service.system.write("/etc/postfix/postgrey_whitelist_clients.local", "friend.example\n192.0.2.0/99\n")
+    assert "clients.local line 2" in service.run("refresh", pid)
+    wait_until(lambda: service.ask(client_name="mail.friend.example") == "DUNNO")
+    service.set(options="--inet=nonsense")
+    assert "nonsense" in service.run("refresh", pid)
+    service.set(program="/usr/sbin/missing")
+    assert "/usr/sbin/missing" in service.run("refresh", pid)
+    assert service.contract() == pid
+
+
+def test_configtest_fails_for_what_refresh_tells(service: Service) -> None:
+    service.run("configtest")
+    service.system.write("/etc/postfix/postgrey_whitelist_recipients.local", "two words\n")
+    assert "recipients.local line 1" in service.run("configtest", status=1)
+    service.set(options="--inet=nonsense")
+    assert "nonsense" in service.run("configtest", status=2)
+    service.set(program="/usr/sbin/missing")
+    assert "/usr/sbin/missing" in service.run("configtest", status=EXIT_ERR_CONFIG)
+
+
 def test_stop_comes_back_when_all_is_over(service: Service) -> None:
     service.run("start")
     pid = service.contract()
