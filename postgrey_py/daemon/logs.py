@@ -18,16 +18,13 @@ import time
 from collections.abc import Iterable
 from typing import Protocol
 
+from postgrey_py.daemon.standard_error import LONGEST_WAIT_MS, Rest, StandardError
 from postgrey_py.errors import UsageError
 from postgrey_py.greylist.loglines import Level, LogLine, complaint
 from postgrey_py.greylist.settings import Settings
 
 IDENTITY = "postgrey"
 SYSLOG_SOCKET = "/dev/log"
-
-# How long a line may wait for a log that is busy, and how long a log that was too busy is then left alone.
-LONGEST_WAIT_MS = 100
-REST_SECONDS = 1.0
 
 _UNPRINTABLE = re.compile(r"[^ -~]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -52,10 +49,8 @@ class StderrSink:
     """Standard error, one line for each; with `<N>` before each where the journal reads it."""
 
     def __init__(self, descriptor: int = 2) -> None:
-        self._descriptor = descriptor
+        self._stream = StandardError(descriptor)
         self._journal = _is_journal(descriptor)
-        self._is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
-        self._rest = _Rest()
 
     def write(self, lines: list[tuple[Level, str]]) -> int:
         texts = [
@@ -65,9 +60,9 @@ class StderrSink:
         ]
         if self._journal:
             texts = [f"<{int(level)}>{text}" for (level, _), text in zip(lines, texts, strict=True)]
-        if self._is_file:
-            return 0 if self._write(("\n".join(texts) + "\n").encode("latin-1")) else len(texts)
-        # A pipe takes PIPE_BUF bytes at once without blocking when it takes anything.
+        if self._stream.is_file:
+            return 0 if self._stream.write(("\n".join(texts) + "\n").encode("latin-1")) else len(texts)
+        # A pipe takes PIPE_BUF bytes whole or not at all, and not in between those of others.
         chunks: list[list[str]] = [[]]
         size = 0
         for text in texts:
@@ -76,23 +71,7 @@ class StderrSink:
                 chunks.append([])
                 size = len(text) + 1
             chunks[-1].append(f"{text}\n")
-        return sum(0 if self._write_to_pipe("".join(chunk).encode("latin-1")) else len(chunk) for chunk in chunks)
-
-    def _write_to_pipe(self, octets: bytes) -> bool:
-        # A line may be longer than a pipe takes without blocking.
-        for start in range(0, len(octets), select.PIPE_BUF):
-            piece = octets[start : start + select.PIPE_BUF]
-            if not (self._rest.is_writable(self._descriptor) and self._write(piece)):
-                return False
-        return True
-
-    def _write(self, octets: bytes) -> bool:
-        try:
-            while octets:
-                octets = octets[os.write(self._descriptor, octets) :]
-        except OSError:
-            return False
-        return True
+        return sum(0 if self._stream.write("".join(chunk).encode("latin-1")) else len(chunk) for chunk in chunks)
 
 
 class SyslogSink:
@@ -102,7 +81,7 @@ class SyslogSink:
         self._facility = facility
         self._path = path
         self._socket: socket.socket | None = None
-        self._rest = _Rest()
+        self._rest = Rest()
         self._name = f"{IDENTITY}[{os.getpid()}]: ".encode("ascii")
 
     def write(self, lines: list[tuple[Level, str]]) -> int:
@@ -182,26 +161,6 @@ class Log:
 def _bytes_as_latin1(text: str) -> str:
     """Any text, paths among it, as lines of the log are held: a character for each byte."""
     return text.encode("utf-8", "surrogateescape").decode("latin-1")
-
-
-class _Rest:
-    """Remembers that a log was too busy, so that only the first line of many waits for it."""
-
-    def __init__(self) -> None:
-        self._until = 0.0
-
-    def is_writable(self, descriptor: int) -> bool:
-        """Whether this descriptor takes something now, or within LONGEST_WAIT_MS."""
-        poll = select.poll()
-        poll.register(descriptor, select.POLLOUT)
-        if poll.poll(0):
-            return True
-        if time.monotonic() < self._until:
-            return False
-        if poll.poll(LONGEST_WAIT_MS):
-            return True
-        self._until = time.monotonic() + REST_SECONDS
-        return False
 
 
 def open_log(settings: Settings) -> Log:

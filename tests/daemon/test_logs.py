@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from postgrey_py.daemon import logs
+from postgrey_py.daemon import logs, standard_error
 from postgrey_py.daemon.logs import (
     Log,
     StderrSink,
@@ -222,7 +222,7 @@ def test_a_pipe_is_written_in_whole_lines_as_long_as_they_fit() -> None:
 def test_a_busy_pipe_is_waited_for_a_little(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     reader, writer = pipe
     fill(writer)
-    monkeypatch.setattr(logs, "LONGEST_WAIT_MS", 1000 * PATIENCE)
+    monkeypatch.setattr(standard_error, "LONGEST_WAIT_MS", 1000 * PATIENCE)
     reads_soon = threading.Timer(0.05, lambda: os.read(reader, 65536))
     reads_soon.start()
     assert StderrSink(writer).write(notices("text")) == 0
