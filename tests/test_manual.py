@@ -20,7 +20,8 @@ from postgrey_py.commands.report import main as report
 from postgrey_py.daemon.options import AUTO_WHITELIST_CLIENTS, MAX_LISTEN_QUEUE_SIZE, make_parser
 from postgrey_py.daemon.outage import CALM_SECONDS, COMPLAINT_SECONDS, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
 from postgrey_py.daemon.upkeep import CHECKPOINT_SECONDS, CLEAN_UP_SECONDS, FIRST_CLEAN_UP_SECONDS
-from postgrey_py.database.environment import CLIENTS, LOCK, TRIPLETS
+from postgrey_py.database.environment import CLIENTS, TRIPLETS
+from postgrey_py.database.lock import LOCK
 from postgrey_py.greylist.instances import REMEMBERED_INSTANCES
 from postgrey_py.greylist.policy import COUNTING_INTERVAL
 from postgrey_py.greylist.settings import (

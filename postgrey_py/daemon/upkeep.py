@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from postgrey_py.daemon.logs import Log
 from postgrey_py.daemon.outage import Outage
 from postgrey_py.daemon.worker import Worker
+from postgrey_py.database.lock import LOCK
 from postgrey_py.database.maintenance import Count, compact, expire
 from postgrey_py.database.store import Store, Table
 from postgrey_py.errors import DatabaseError
@@ -71,18 +72,26 @@ class Upkeep:
             await self._checkpoint(is_due)
 
     async def _checkpoint(self, now: bool = False) -> None:
+        """One look after the lock, the checkpoint, and the removal of logs, in the worker."""
         if self._outage.is_down:
             return
 
-        def work() -> list[str]:
+        def work() -> tuple[bool, list[str]]:
+            was_lost = self._environment.keep_lock()
             self._environment.checkpoint(now)
-            return self._environment.remove_logs()
+            return was_lost, self._environment.remove_logs()
 
         try:
-            removed = await self._worker.do(work)
+            was_lost, removed = await self._worker.do(work)
         except DatabaseError as error:
             self._outage.failed(error)
             return
+        if was_lost:
+            self._log.line(
+                Level.CRITICAL,
+                f"{LOCK} in {self._environment.dbdir} was removed or replaced, and is made anew: leave it alone,"
+                " without it two servers can destroy the database",
+            )
         if removed:
             self._log.line(Level.WARNING, "cleaning up old logs...")
             for path in removed:

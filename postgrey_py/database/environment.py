@@ -9,7 +9,6 @@ the first. All is called from one thread, but for `checkpoint` and `remove_logs`
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 from collections.abc import Callable
@@ -17,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from postgrey_py.database.binding import BerkeleyDBError, db, explain, is_damage
-from postgrey_py.database.layout import LOG_FILES, REGION_FILES
+from postgrey_py.database.layout import FIRST_REGION, LOG_FILES, REGION_FILES
+from postgrey_py.database.lock import Lock
 from postgrey_py.database.repair import (
     numbers_its_pages,
     require_damage,
@@ -30,7 +30,6 @@ from postgrey_py.errors import DatabaseError
 
 TRIPLETS = "postgrey.db"
 CLIENTS = "postgrey_clients.db"
-LOCK = "postgrey.lock"
 
 # Small, so that a checkpoint has little to write; the kernel caches the files anyway. It is no part of the files.
 CACHE_BYTES = 8 << 20
@@ -68,21 +67,29 @@ class Environment:
         self._env: Any = None
         self._has_logs = False
         self._kept_logs: set[str] = set()
-        self._lock = _lock(self.dbdir)
+        self._lock = Lock(self.dbdir)
+        # Berkeley DB's first region: another one in its place tells that somebody else has recovered the environment.
+        self._region: tuple[int, int] | None = None
         try:
             self.open()
         except BaseException:
             self.close_databases()
-            os.close(self._lock)
+            self._lock.release()
             raise
 
     def open(self, verify: bool = False) -> None:
-        """Recover the environment and open the databases; with `verify`, look at every page of them first."""
+        """Recover the environment and open the databases; with `verify`, look at every page of them first.
+
+        Never without the lock: where dbdir is another directory than before, the lock in that is taken.
+        """
+        if self._lock.renew():
+            self._report(f"dbdir {self.dbdir} is another directory than before: the database in it is used from now on")
         try:
             self._env = self._open_environment()
             self.triplets = self._open_database(TRIPLETS, verify)
             if self._with_clients:
                 self.clients = self._open_database(CLIENTS, verify)
+            self._region = self._find_region()
         except BerkeleyDBError as error:
             raise DatabaseError(f"can't open the database in {self.dbdir}: {explain(error)}") from error
         except OSError as error:
@@ -100,7 +107,19 @@ class Environment:
         try:
             self._env.log_flush()
         except BerkeleyDBError as error:
+            # Where a new log file has no directory to be in, Berkeley DB just says that it is broken.
+            self._lock.require_directory()
             raise DatabaseError(f"can't write the log in {self.dbdir}: {explain(error)}") from error
+
+    def keep_lock(self) -> bool:
+        """Make sure that nobody else uses the database; true where the lock was taken anew. Any thread may call it.
+
+        Raises DatabaseError where the database must not be used any longer.
+        """
+        was_lost = self._lock.keep()
+        if self._find_region() != self._region:
+            raise DatabaseError(f"another program has opened the database in {self.dbdir}, or removed __db.001 from it")
+        return was_lost
 
     def checkpoint(self, now: bool = False) -> None:
         """Bring the database files up to date if the log has grown enough, or `now`. Any thread may call it.
@@ -125,6 +144,8 @@ class Environment:
             paths = [os.fsdecode(name) for name in self._env.log_archive(db.DB_ARCH_ABS)]
         except BerkeleyDBError as error:
             raise DatabaseError(f"can't tell old logs in {self.dbdir}: {explain(error)}") from error
+        home, dbdir = f"{self._lock.home()}/", f"{self.dbdir}/"
+        paths = [dbdir + path.removeprefix(home) if path.startswith(home) else path for path in paths]
         return [path for path in paths if self._remove_log(path)]
 
     def close_databases(self) -> None:
@@ -142,13 +163,21 @@ class Environment:
 
     def close(self) -> None:
         """Checkpoint, close, and give the lock back."""
-        if self._env is not None:
+        # What is not in its place any more, or somebody else has, is not written to.
+        if self._env is not None and self._lock.is_held():
             try:
                 self.checkpoint(now=True)
             except DatabaseError as error:
                 self._report(f"{error}; the next start brings the database files up to date from the logs")
         self.close_databases()
-        os.close(self._lock)
+        self._lock.release()
+
+    def _find_region(self) -> tuple[int, int] | None:
+        try:
+            status = (self.dbdir / FIRST_REGION).stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
 
     def _remove_log(self, path: str) -> bool:
         """Remove one log file; false when it could not be removed."""
@@ -166,7 +195,7 @@ class Environment:
     def _open_environment(self) -> Any:
         self._has_logs = any(self.dbdir.glob(LOG_FILES))
         try:
-            return _open_environment(self.dbdir)
+            return _open_environment(self.dbdir, self._lock.home())
         except BerkeleyDBError as error:
             if not is_damage(error):
                 raise
@@ -174,7 +203,7 @@ class Environment:
             aside = set_logs_aside(self.dbdir)
             self._has_logs = False
             self._report(f"can't recover the database with its logs ({explain(error)}): set them aside in {aside}")
-            return _open_environment(self.dbdir)
+            return _open_environment(self.dbdir, self._lock.home())
 
     def _open_database(self, name: str, verify: bool) -> Any:
         """Open one database, whatever it takes: damaged files are set aside and salvaged, never deleted."""
@@ -210,25 +239,8 @@ class Environment:
         return _open_database(self._env, path.name)
 
 
-def _lock(dbdir: Path) -> int:
-    """Take postgrey.lock, as 1.37 does, before anything is opened."""
-    path = dbdir / LOCK
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise DatabaseError(
-            f"dbdir {dbdir} is not usable by uid {os.geteuid()}: {error.strerror} ({path}):"
-            " create it, chown it, or use --dbdir or --user"
-        ) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise DatabaseError(f"{path} is locked: another postgrey runs on this dbdir; stop it first") from error
-    return descriptor
-
-
-def _open_environment(dbdir: Path) -> Any:
+def _open_environment(dbdir: Path, home: Path) -> Any:
+    """The environment in dbdir, opened under the path `home`: its next log file must not get into another directory."""
     _require_room_for_regions(dbdir)
     environment = db.DBEnv()
     try:
@@ -236,7 +248,7 @@ def _open_environment(dbdir: Path) -> Any:
         environment.set_lg_bsize(LOG_BUFFER_BYTES)
         environment.set_flags(db.DB_AUTO_COMMIT, 1)
         environment.set_flags(db.DB_REGION_INIT, 1)
-        environment.open(str(dbdir), _FLAGS, 0o600)
+        environment.open(str(home), _FLAGS, 0o600)
         _fill_cache(environment)
     except BaseException:
         with contextlib.suppress(BerkeleyDBError):

@@ -15,6 +15,7 @@ LOG_FILES = "log.??????????"
 LOG_NAME = re.compile(r"log\.\d{10}")
 FIRST_LOG = "log.0000000001"
 REGION_FILES = "__db.???"
+FIRST_REGION = "__db.001"
 
 SMALLEST_PAGE, LARGEST_PAGE = 512, 64 << 10
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from postgrey_py.database import environment
-from postgrey_py.database.environment import CLIENTS, LOCK, TRIPLETS, Environment
+from postgrey_py.database.environment import CLIENTS, TRIPLETS, Environment
+from postgrey_py.database.lock import LOCK
 from postgrey_py.errors import DatabaseError
 from tests.database.dbdirs import (
     OpenStore,
@@ -84,6 +85,8 @@ def test_opener_in_another_process_is_respected_until_it_is_killed(tmp_path: Pat
 def test_running_perl_postgrey_is_respected(tmp_path: Path) -> None:
     dbdir = tmp_path / "db"
     with PolicyServer(PERL_POSTGREY, dbdir) as server, PolicyClient(server.port) as client:
+        # It listens for a moment before it takes the lock.
+        assert client.ask().startswith("DEFER_IF_PERMIT ")
         with pytest.raises(DatabaseError, match="is locked"):
             OpenStore(dbdir)
         assert client.ask().startswith("DEFER_IF_PERMIT ")
