@@ -34,7 +34,18 @@ BINDINGS = {"berkeleydb", "bsddb3", "bsddb", "_berkeleydb"}
 
 # The rules know nothing of files, sockets, processes, the clock or the event loop.
 PURE_MODULES = {
-    *("__future__", "collections.abc", "contextlib", "dataclasses", "enum", "functools", "hashlib", "re", "typing"),
+    *(
+        "__future__",
+        "collections.abc",
+        "contextlib",
+        "dataclasses",
+        "difflib",
+        "enum",
+        "functools",
+        "hashlib",
+        "re",
+        "typing",
+    ),
     *("netaddr", "regex"),
 }
 # Of modules that can do more, what has no effect and needs nothing but its arguments.

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from postgrey_py.commandline import Parser
+from postgrey_py.daemon.option_warnings import find_option_warnings
 from postgrey_py.daemon.startup_files import STARTUP_FILES
 from postgrey_py.errors import UsageError
 from postgrey_py.greylist.keys import IPV4_BITS, IPV6_BITS
@@ -54,7 +55,10 @@ def parse_command_line(arguments: Sequence[str], has_listener: bool = False) -> 
     if kind := given.pop("print_startup_file"):
         return CommandLine(kind, Settings(), ())
     if given.pop("noaction"):
-        raise UsageError("--noaction: there is nothing that postgrey could do without doing it")
+        raise UsageError(
+            "--noaction: there is nothing that postgrey could do without doing it; to see what it would defer, put"
+            " warn_if_reject before check_policy_service in main.cf, and try options and lists with --check"
+        )
     if stray := [argument for argument in given.pop("stray") if argument != "--"]:
         raise UsageError(f"{stray[0]}: options only, please; is there a quote missing?")
     given.pop("lookup_by_subnet")
@@ -68,14 +72,14 @@ def parse_command_line(arguments: Sequence[str], has_listener: bool = False) -> 
     ]
     for name in (name for name in _ZERO_IS_DEFAULT if values.get(name) == 0):
         del values[name]
+    size = values.get("listen_queue_size")
+    if size is not None and size > MAX_LISTEN_QUEUE_SIZE:
+        # 1.37: cuts it without a word.
+        warnings.append(f"--listen-queue-size={size} is more than the most, {MAX_LISTEN_QUEUE_SIZE}, which is taken")
+        values["listen_queue_size"] = MAX_LISTEN_QUEUE_SIZE
     values.update((name, tuple(value)) for name, value in values.items() if isinstance(value, list))
     settings = replace(_defaults(), **values)
-    if settings.retry_window < settings.delay:
-        warnings.append(
-            f"no mail can ever pass: the retry window ({settings.retry_window} seconds)"
-            f" is over before the delay ({settings.delay} seconds) is"
-        )
-    return CommandLine(action, settings, tuple(warnings))
+    return CommandLine(action, settings, (*warnings, *find_option_warnings(settings, values)))
 
 
 def make_parser() -> Parser:
@@ -241,8 +245,8 @@ def _auto_whitelist_clients(value: str) -> int:
 
 
 def _listen_queue_size(value: str) -> int | None:
-    # 1.37: more is cut, and 0 means the default.
-    return min(_number(_MAX_COUNT)(value), MAX_LISTEN_QUEUE_SIZE) or None
+    # 1.37: 0 means the default.
+    return _number(_MAX_COUNT)(value) or None
 
 
 def _socketmode(value: str) -> int | None:
