@@ -13,6 +13,7 @@ from postgrey_py.commands.command import add_common_options, run_command
 from postgrey_py.commands.formats import Value, address_text, iso_time, printable, write_csv, write_json
 from postgrey_py.commands.names import add_name_options, names_of
 from postgrey_py.commands.option_values import whole_number
+from postgrey_py.commands.server_options import add_server_options, settings_of
 from postgrey_py.database.environment import CLIENTS
 from postgrey_py.database.snapshot import open_snapshot
 from postgrey_py.greylist.keys import Address, parse_client_key
@@ -49,36 +50,41 @@ def make_parser() -> Parser:
         usage=f"{NAME} [option ...]",
     )
     parser.option("all", action="store_true", help="list all clients, also those with a lower count")
-    parser.option(
-        "dbdir", metavar="PATH", default=PATHS.dbdir, help=f"directory of the database (default: {PATHS.dbdir})"
-    )
+    parser.option("dbdir", metavar="PATH", help=f"directory of the database (default: {PATHS.dbdir})")
     parser.option("format", choices=("text", "csv", "json"), default="text", help="how to print them (default: text)")
     default_count = Settings().auto_whitelist_clients
     parser.option(
         "min-count",
         type=whole_number(0, MOST_COUNTED),
         metavar="N",
-        default=default_count,
         help=f"the count from which on a client is whitelisted (default: {default_count})",
     )
     add_name_options(parser)
+    add_server_options(parser)
     parser.option("sort", choices=("count", "last", "address"), help="order (default: that of the database)")
+    parser.option("verbose", "v", action="store_true", help="say which options of the server are known")
     add_common_options(parser)
     return parser
 
 
 def run(options: argparse.Namespace) -> None:
     """Print the clients. Raises PostgreyError."""
-    clients = read_clients(options.dbdir, 0 if options.all else options.min_count)
+    settings = settings_of(options, NAME, ("dbdir", "auto_whitelist_clients"))
+    min_count = settings.auto_whitelist_clients if options.min_count is None else options.min_count
+    if options.min_count is None and not min_count:
+        # The server counts nobody, and trusts nobody.
+        print(f"{NAME}: the auto-whitelist of the server is off (--auto-whitelist-clients=0)", file=sys.stderr)
+        min_count = MOST_COUNTED
+    clients = read_clients(settings.dbdir, 0 if options.all else min_count)
     sort_clients(clients, options.sort)
     names = names_of([client.text for client in clients if client.address is not None], options, NAME)
     if options.format == "text":
         for client in clients:
             print(f"{names.get(client.text, client.text)} ({client.passes})")
     elif options.format == "csv":
-        write_csv(COLUMNS, rows(clients, names, options.min_count))
+        write_csv(COLUMNS, rows(clients, names, min_count))
     else:
-        write_json(rows(clients, names, options.min_count))
+        write_json(rows(clients, names, min_count))
 
 
 def read_clients(dbdir: str, min_count: int) -> list[Client]:

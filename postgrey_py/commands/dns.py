@@ -37,6 +37,9 @@ CONCURRENCY = 500
 SPARE_DESCRIPTORS = 64
 
 TIMEOUT_SECONDS = 8.0
+# The first try is short, since packets get lost when many are sent at a time, and each is twice as long as the one
+# before, up to this, since a name server may have to ask others for long.
+FIRST_TRY_SECONDS = 1.0
 TRY_SECONDS = 4.0
 BUSY_SECONDS = 0.25
 
@@ -68,7 +71,8 @@ class Resolver:
     """Asks name servers, those of /etc/resolv.conf unless others are given, and remembers what they said.
 
     `timeout` is how many seconds one look-up may take, with all tries. When one has taken that long and no other was
-    answered meanwhile, the rest is left alone, and `is_given_up` tells so.
+    answered meanwhile, the rest is left alone, and `is_given_up` tells so; so many look-ups that nobody answers do
+    not take much longer than one.
     """
 
     def __init__(self, nameservers: Sequence[Nameserver] = (), timeout: float = TIMEOUT_SECONDS) -> None:
@@ -76,7 +80,7 @@ class Resolver:
         self._nameservers = list(nameservers)
         self._timeout = timeout
         self._answers: dict[Question, Answer] = {}
-        self._is_answered = False
+        self._answered_at = 0.0
         self._concurrency = _affordable_concurrency()
 
     def look_up(self, questions: Iterable[Question], on_progress: Progress | None = None) -> dict[Question, Answer]:
@@ -103,38 +107,45 @@ class Resolver:
     async def _ask_all(self, questions: list[Question], on_progress: Progress) -> None:
         waiting = iter(questions)
         done = 0
+        is_silent = self.is_given_up
 
         async def work() -> None:
-            nonlocal done
+            nonlocal done, is_silent
             for question in waiting:
-                self._answers[question] = None if self.is_given_up else await self._ask(question)
-                self.is_given_up = not self._is_answered
+                if is_silent:
+                    self.is_given_up, answer = True, None
+                else:
+                    asked_at = time.monotonic()
+                    answer = await self._ask(question)
+                    # A name that nobody can tell is nothing strange, as long as others are told meanwhile.
+                    is_silent = is_silent or (answer is None and self._answered_at < asked_at)
+                self._answers[question] = answer
                 done += 1
                 on_progress(done, len(questions))
 
         await asyncio.gather(*(work() for _ in range(min(self._concurrency, len(questions)))))
+        self.is_given_up |= is_silent and not self._answered_at
 
     async def _ask(self, question: Question) -> Answer:
         try:
             query = dns.message.make_query(question.name, question.type)
         except (dns.exception.DNSException, UnicodeError):
             # Too long, an empty label and the like: there can't be such a name.
-            self._is_answered = True
             return ()
         deadline = time.monotonic() + self._timeout
-        for server in self._tries():
+        for server, try_seconds in self._tries():
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 break
             try:
                 response, _ = await dns.asyncquery.udp_with_fallback(
-                    query, server.address, timeout=min(remaining, TRY_SECONDS), port=server.port, ignore_unexpected=True
+                    query, server.address, timeout=min(remaining, try_seconds), port=server.port, ignore_unexpected=True
                 )
             except (dns.exception.DNSException, OSError, EOFError):
                 # Perhaps it is not running: no reason to ask it without a pause.
                 await asyncio.sleep(min(remaining, BUSY_SECONDS))
                 continue
-            self._is_answered = True
+            self._answered_at = time.monotonic()
             if response.rcode() in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
                 return _data_of(response, question)
             if response.rcode() == dns.rcode.SERVFAIL and len(self._nameservers) == 1:
@@ -142,9 +153,13 @@ class Resolver:
             await asyncio.sleep(min(remaining, BUSY_SECONDS))
         return None
 
-    def _tries(self) -> Iterator[Nameserver]:
+    def _tries(self) -> Iterator[tuple[Nameserver, float]]:
+        """Whom to ask, in turn, and how long to wait for the answer."""
+        seconds = FIRST_TRY_SECONDS
         while True:
-            yield from self._nameservers
+            for server in self._nameservers:
+                yield server, min(seconds, TRY_SECONDS)
+            seconds *= 2
 
 
 def reverse_name(address: str) -> str:

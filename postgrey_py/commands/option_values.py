@@ -24,14 +24,16 @@ def whole_number(least: int, most: int) -> Callable[[str], int]:
 
 
 def add_network_sizes(parser: Parser) -> None:
-    """Add --ipv4cidr and --ipv6cidr, the server's options that say which clients have a key in common."""
+    """Add --ipv4cidr and --ipv6cidr, the server's options that say which clients have a key in common.
+
+    Their values are None where they are not given.
+    """
     defaults = Settings()
     for kind, bits, default in (("4", IPV4_BITS, defaults.ipv4cidr), ("6", IPV6_BITS, defaults.ipv6cidr)):
         parser.option(
             f"ipv{kind}cidr",
             metavar="N",
             type=_network_size(bits, default),
-            default=default,
             help=f"size of an IPv{kind} client's network, as the server has it (default: {default})",
         )
 

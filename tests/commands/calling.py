@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from unittest import mock
 
-from postgrey_py.commands import account
+from postgrey_py.commands import account, server_options
 from tests.commands.running import Outcome, environment
 
 
@@ -28,11 +28,17 @@ def _nobody_else() -> contextlib.AbstractContextManager[object]:
     return mock.patch.object(account, "PATHS", replace(account.PATHS, user="-"))
 
 
+def _no_server() -> contextlib.AbstractContextManager[object]:
+    """Tools look for a server on this machine, and would take its options."""
+    return mock.patch.object(server_options, "PLACES", server_options.Places(None, ()))
+
+
 def call(main: Callable[[Sequence[str]], int], *arguments: str) -> Outcome:
     """What a tool prints, and its exit status."""
     with (
         _environment(),
         _nobody_else(),
+        _no_server(),
         contextlib.redirect_stdout(io.StringIO()) as stdout,
         contextlib.redirect_stderr(io.StringIO()) as stderr,
     ):

@@ -26,7 +26,7 @@ from tests.commands.running import Outcome, environment, run
 from tests.support.policy import PolicyClient
 from tests.support.servers import POSTGREY, ROOT, PolicyServer, free_port
 
-DUMP = (sys.executable, str(ROOT / "scripts" / "postgrey_clients_dump"))
+DUMP = (sys.executable, str(ROOT / "scripts" / "postgrey_clients_dump"), "--server-options=none")
 
 # 2027-01-15, in winter, and 2026-07-15, in summer, both at noon in Berlin.
 WINTER, SUMMER = 1_800_010_800, 1_784_109_600
@@ -246,3 +246,47 @@ def test_bar_is_shown_on_a_terminal_alone(dbdir: Path) -> None:
     assert outcome.status == 0
     assert "looking up names [########################################] 4/4" in outcome.stdout
     assert outcome.stdout.endswith("\r\x1b[K")
+
+
+def test_odd_keys_cost_no_look_up(tmp_path: Path) -> None:
+    records = {f"192.0.2.{number}\x1b[2J\x07": f"{number},{WINTER}" for number in range(40)}
+    records |= {f"\x00{number}\r\n\x9b": "9,1" for number in range(40)} | {"unknown": "8,1", "192.0.2.0/24": "8,1"}
+    dbdir = make_database(tmp_path / "db", {}, records)
+    with NameServer() as server:
+        output = dump(dbdir, f"--nameserver={server.address}", "--all")
+    assert output.count("\n") == len(records)
+    assert output.replace("\n", "").isprintable()
+    assert not server.asked
+
+
+def test_spellings_of_an_address_are_those_of_mail_logs(tmp_path: Path) -> None:
+    """Debian's 1.36-5 wrote a mask, and early versions small letters."""
+    records = {
+        "192.0.2.1/32": "7,1",
+        "2001:DB8:0:0:0:0:0:AB": "8,1",
+        "2001:db8::ac": "9,1",
+        "2001:DB8:0:0:0:0:0:AD/128": "10,1",
+    }
+    dbdir = make_database(tmp_path / "db", {}, records)
+    assert dump(dbdir, "--no-resolve") == "192.0.2.1 (7)\n2001:db8::ab (8)\n2001:db8::ad (10)\n2001:db8::ac (9)\n"
+
+
+def test_options_of_the_server_are_known(dbdir: Path, tmp_path: Path) -> None:
+    path = tmp_path / "postgrey"
+    path.write_text(f'POSTGREY_OPTS="--inet=10023 --dbdir={dbdir} --auto-whitelist-clients=17"\n')
+    options = (f"--server-options={path}", "--no-resolve")
+    assert call(main, *options) == Outcome("192.0.2.9 (17)\n9.0.0.1 (120)\n", "", 0)
+    assert call(main, *options, "--min-count=100") == Outcome("9.0.0.1 (120)\n", "", 0)
+    outcome = call(main, *options, "--verbose")
+    told = f"postgrey_clients_dump: options of the server from {path}: auto-whitelist-clients=17 dbdir={dbdir}\n"
+    assert outcome == Outcome("192.0.2.9 (17)\n9.0.0.1 (120)\n", told, 0)
+
+
+def test_an_auto_whitelist_that_is_off_is_told(dbdir: Path, tmp_path: Path) -> None:
+    path = tmp_path / "postgrey"
+    path.write_text("POSTGREY_OPTS=--auto-whitelist-clients=0\n")
+    options = (f"--server-options={path}", f"--dbdir={dbdir}", "--no-resolve", "--format=json")
+    told = "postgrey_clients_dump: the auto-whitelist of the server is off (--auto-whitelist-clients=0)\n"
+    assert call(main, *options) == Outcome("[]\n", told, 0)
+    rows = json.loads(call(main, *options, "--all").stdout)
+    assert {row["whitelisted"] for row in rows} == {False}

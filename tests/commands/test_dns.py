@@ -122,6 +122,25 @@ def test_when_nobody_answers_the_rest_is_left_alone(monkeypatch: pytest.MonkeyPa
     assert len(server.asked) == 10
 
 
+def test_when_nobody_answers_any_more_the_rest_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many were answered at the beginning: else hundreds would wait in turn, each for all of its time."""
+    monkeypatch.setattr(dns, "CONCURRENCY", 5)
+    zone = zone_of(dict.fromkeys(ADDRESSES, SILENT) | dict.fromkeys(ADDRESSES[:7], "mail.example.com."))
+    with NameServer(zone) as server:
+        resolver = resolver_of(server, timeout=0.4)
+        assert resolver.names_of(ADDRESSES).keys() == set(ADDRESSES[:7])
+    assert resolver.is_given_up
+    assert len(server.asked) < 7 + 3 * 5
+
+
+def test_one_that_nobody_answers_at_the_end_is_not_for_giving_up() -> None:
+    with NameServer(zone_of({"192.0.2.1": "mail.example.com.", "192.0.2.2": SILENT})) as server:
+        resolver = resolver_of(server, timeout=0.3)
+        assert resolver.names_of(["192.0.2.1"]).keys() == {"192.0.2.1"}
+        assert resolver.names_of(["192.0.2.2"]) == {}
+    assert not resolver.is_given_up
+
+
 def test_when_nobody_listens_the_rest_is_left_alone() -> None:
     resolver = Resolver([Nameserver("127.0.0.1", free_port())], timeout=0.2)
     assert resolver.names_of(ADDRESSES) == {}

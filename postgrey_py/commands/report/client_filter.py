@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from postgrey_py.commands.list_files import read_lines
 from postgrey_py.errors import PostgreyError
 from postgrey_py.greylist.keys import IPV4_BITS, Address
 from postgrey_py.greylist.whitelist import ClientWhitelist, Line
@@ -45,9 +46,7 @@ def _read_lines(paths: Sequence[str]) -> list[Line]:
     lines: list[Line] = []
     for path in paths:
         try:
-            with open(path, "rb") as file:
-                text = file.read().decode("latin-1")
+            lines += read_lines(path)
         except OSError as error:
             raise PostgreyError(f"can't open {path}: {error.strerror}") from error
-        lines += (Line(path, number, entry) for number, entry in enumerate(text.split("\n"), start=1))
     return lines

@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from io import FileIO
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +21,11 @@ from postgrey_py.commands.formats import write_csv, write_json
 from postgrey_py.commands.logfiles import LogText, open_logs
 from postgrey_py.commands.logtime import LogClock
 from postgrey_py.commands.maillog import Event, EventReader, Kind, compile_greylist_text
+from postgrey_py.commands.report.combinations import check_combination
+from postgrey_py.commands.report.greylist_text import pattern_of_text
 from postgrey_py.commands.report.history import Deferral, History, IsWanted, lower, make_network_namer
 from postgrey_py.commands.report.listing import COLUMNS, Layout, format_lines, in_order_of_address, rows, show
-from postgrey_py.commands.report.options import make_parser
+from postgrey_py.commands.report.options import GREYLIST_TEXT, make_parser
 from postgrey_py.commands.report.summary import (
     Summary,
     format_summary,
@@ -33,15 +34,19 @@ from postgrey_py.commands.report.summary import (
     write_summary_json,
 )
 from postgrey_py.commands.report.verdicts import Verdicts, judge
+from postgrey_py.commands.server_options import settings_of
 from postgrey_py.database.environment import TRIPLETS
 from postgrey_py.database.snapshot import open_snapshot
-from postgrey_py.errors import PostgreyError, UsageError
+from postgrey_py.errors import PostgreyError
 from postgrey_py.greylist.keys import parse_address, rewrite_sender
 from postgrey_py.greylist.records import parse_record, seconds_seen
 from postgrey_py.greylist.settings import Settings
 
 if TYPE_CHECKING:
     from postgrey_py.commands.report.sender_checks import SenderChecks
+
+# What of the server's settings is of use here; its text is no pattern, as the option of the report is.
+SERVER_FIELDS = ("dbdir", "delay", "lookup_by_host", "ipv4cidr", "ipv6cidr", "privacy", "greylist_text")
 
 # Makes a picture of a summary, "svg" or "png".
 Draw = Callable[[Summary, str], bytes]
@@ -54,8 +59,10 @@ def main(arguments: Sequence[str]) -> int:
 
 def run(options: argparse.Namespace) -> None:
     """Do what the command line asks for. Raises PostgreyError."""
-    _check_combination(options)
-    has_greylist_text = compile_greylist_text(options.greylist_text)
+    for remark in check_combination(options):
+        _say(remark)
+    settings = settings_of(options, "postgreyreport", SERVER_FIELDS)
+    has_greylist_text = compile_greylist_text(_greylist_pattern(options, settings))
     is_wanted = _load_client_filter(options)
     draw = _load_plot() if options.plot else None
     checks = _load_checks(options)
@@ -67,8 +74,7 @@ def run(options: argparse.Namespace) -> None:
         log = LogText(open_logs(options.files))
         picture = cleanup.enter_context(_create(options.plot)) if options.plot else None
         become(options.user)
-        snapshot = cleanup.enter_context(open_snapshot(options.dbdir, (TRIPLETS,)))
-        settings = _settings(options)
+        snapshot = cleanup.enter_context(open_snapshot(settings.dbdir, (TRIPLETS,)))
         is_lookup_known = options.lookup_by_host or options.lookup_by_subnet
         verdicts = Verdicts(snapshot.triplets, settings, is_lookup_known)
         if complaint := verdicts.complaint():
@@ -94,24 +100,18 @@ def run(options: argparse.Namespace) -> None:
             if options.summary:
                 _print_summary(summary, options.format)
         else:
-            _print_report(in_order_of_address(lost), checks, options, clock)
+            _print_report(in_order_of_address(lost), checks, options, clock, settings)
         _complain_of(log)
 
 
-def _check_combination(options: argparse.Namespace) -> None:
-    """Raise UsageError for options that make no sense together."""
-    if options.debug_db and not options.debug_re:
-        raise UsageError("--debug_db: say with --debug_re=PATTERN for which clients")
-    if options.summary or options.plot:
-        for name in ("check_sender", "skip_dnsbl"):
-            if getattr(options, name):
-                raise UsageError(f"--{name} is about the list, --summary and --plot are about all mail")
-
-
-def _settings(options: argparse.Namespace) -> Settings:
-    """The server's settings, as far as they are known, that keys are made under."""
-    names = ("delay", "lookup_by_host", "ipv4cidr", "ipv6cidr", "privacy")
-    return replace(Settings(), **{name: getattr(options, name) for name in names})
+def _greylist_pattern(options: argparse.Namespace, settings: Settings) -> str:
+    """The pattern of the text that the server defers mail with."""
+    if options.greylist_text is not None:
+        return str(options.greylist_text)
+    if settings.greylist_text == Settings().greylist_text:
+        return GREYLIST_TEXT
+    # The log may begin before the server had this text.
+    return f"{pattern_of_text(settings.greylist_text)}|{GREYLIST_TEXT}"
 
 
 def _load_client_filter(options: argparse.Namespace) -> IsWanted | None:
@@ -162,7 +162,11 @@ def _load_checks(options: argparse.Namespace) -> SenderChecks | None:
 
 
 def _print_report(
-    lost: Sequence[Deferral], checks: SenderChecks | None, options: argparse.Namespace, clock: LogClock
+    lost: Sequence[Deferral],
+    checks: SenderChecks | None,
+    options: argparse.Namespace,
+    clock: LogClock,
+    settings: Settings,
 ) -> None:
     passed: Mapping[int, str] = {}
     if checks is not None:
@@ -175,7 +179,7 @@ def _print_report(
     elif options.format == "json":
         write_json(rows(lost, passed, clock))
     else:
-        name_network = make_network_namer(_settings(options))
+        name_network = make_network_namer(settings)
         sys.stdout.writelines(format_lines(lost, passed, _layout(options), name_network))
 
 

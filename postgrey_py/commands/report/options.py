@@ -12,6 +12,7 @@ from typing import Any
 from postgrey_py.commandline import Parser
 from postgrey_py.commands.command import add_common_options
 from postgrey_py.commands.option_values import add_network_sizes, whole_number
+from postgrey_py.commands.server_options import add_server_options
 from postgrey_py.greylist.settings import PATHS, SECONDS_PER_DAY, Settings
 
 FORMATS = ("text", "csv", "json")
@@ -47,27 +48,25 @@ def make_parser() -> Parser:
         default=(),
         help=f"say whether the client is a mail server of the sender's domain: {','.join(SENDER_CHECKS)}",
     )
-    value("dbdir", metavar="PATH", default=PATHS.dbdir, help=f"directory of the database (default: {PATHS.dbdir})")
+    value("dbdir", metavar="PATH", help=f"directory of the database (default: {PATHS.dbdir})")
     flag("debug-db", help="print what the database has for clients that match --debug_re, and no report")
     value("debug-re", metavar="PATTERNS", type=_patterns, default=(), help="patterns of client names, with commas")
     value(
         "delay",
         metavar="N",
         type=whole_number(0, _MAX_DELAY),
-        default=defaults.delay,
-        help=f"what came back within N seconds did not come back (default: {defaults.delay})",
+        help=f"the --delay of the server, after which mail passes (default: {defaults.delay})",
     )
-    parser.option("format", choices=FORMATS, default=FORMATS[0], help=f"how to print it (default: {FORMATS[0]})")
+    parser.option("format", choices=FORMATS, help=f"how to print it (default: {FORMATS[0]})")
     value(
         "greylist-text",
         "return-string",
         metavar="TEXT",
-        default=GREYLIST_TEXT,
         help=f"pattern of the text for greylisted mail (default: {GREYLIST_TEXT})",
     )
     add_common_options(parser)
     add_network_sizes(parser)
-    flag("lookup-by-host", help="the server knows clients by their own address (default: try both)")
+    flag("lookup-by-host", default=None, help="the server knows clients by their own address (default: try both)")
     flag("lookup-by-subnet", help="the server knows clients by their network (default: try both)")
     value("match-clients", metavar="FILE", action="append", default=[], help="report these clients only; repeatable")
     value(
@@ -79,9 +78,10 @@ def make_parser() -> Parser:
         help="ask this name server (default: those of the system); repeatable",
     )
     value("plot", metavar="FILE", type=_picture, help="draw the summary into FILE, which ends in .svg or .png")
-    flag("privacy", help="the server stores hashes")
+    flag("privacy", default=None, help="the server stores hashes")
     value("separate-by-ip", metavar="TEXT", type=_separator, default="", help="print TEXT before every new address")
     value("separate-by-subnet", metavar="TEXT", type=_separator, default="", help="print TEXT before every new network")
+    add_server_options(parser)
     flag("show-time", help="show the time of the last try")
     flag("show-tries", help="show how often it was tried")
     flag("single-line", default=True, help="one line for each (default)")

@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The options that the server was given, so that a command need not be told them again.
+
+They are looked for in the command line of a running server and in the files that start-up scripts read. Where a command
+has the same option, that comes first. Nothing is executed: what a shell would have to work out is told as not
+understood. The commands call `add_server_options` and `settings_of`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from postgrey_py.commandline import Parser
+from postgrey_py.commands.shell_assignments import UNKNOWN, read_assignments, show, split_words
+from postgrey_py.errors import PostgreyError
+from postgrey_py.greylist.keys import IPV4_BITS, IPV6_BITS
+from postgrey_py.greylist.settings import (
+    DEBIAN_PATHS,
+    PATHS,
+    SECONDS_PER_DAY,
+    SECONDS_PER_HOUR,
+    UPSTREAM_PATHS,
+    Settings,
+)
+
+NOTHING = "none"
+
+_MAX_FILE_BYTES = 64 << 10
+_NUMBER = re.compile(r"\+?\d{1,9}", re.ASCII)
+_INTERPRETER = re.compile(r"(?:python|perl)[\d.]*")
+_SERVER = "postgrey"
+
+
+class Places(NamedTuple):
+    """Where to look: the directory of processes, and files in which variables of the shell are set."""
+
+    processes: Path | None = Path("/proc")
+    # Debian's; EPEL's.
+    files: tuple[Path, ...] = (Path("/etc/default/postgrey"), Path("/etc/sysconfig/postgrey"))
+
+
+PLACES = Places()
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """What is known of the server's options: fields of Settings, by name, that were given.
+
+    `source` says where, for people; it is None where nothing was found. `remarks` are what the user must know:
+    what was not understood, and which of several servers was taken.
+    """
+
+    values: Mapping[str, Any]
+    source: str | None = None
+    remarks: tuple[str, ...] = ()
+
+    def settings(self) -> Settings:
+        """Return the settings of a server that was given these options."""
+        return replace(Settings(), **self.values)
+
+
+class _Process(NamedTuple):
+    number: int
+    values: Mapping[str, Any]
+    dbdirs: frozenset[str]
+
+
+def add_server_options(parser: Parser) -> None:
+    """Add --server-options."""
+    parser.option(
+        "server-options",
+        metavar="FILE",
+        help="read the server's options from FILE instead of looking for them; 'none': take no notice of them",
+    )
+
+
+def settings_of(options: argparse.Namespace, tool: str, fields: Collection[str]) -> Settings:
+    """Return the settings of the server whose database a command reads. Raises PostgreyError.
+
+    `fields` are what this command uses of them. What the command line says of these (it is None where that says
+    nothing) comes first. On standard error, `tool` says what it could not understand and, with --verbose, what it took.
+    """
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name in fields
+        if (value := getattr(options, name, None)) is not None
+    }
+    places = PLACES
+    if options.server_options is not None:
+        is_nothing = options.server_options == NOTHING
+        places = Places(None, () if is_nothing else (Path(options.server_options),))
+        if not is_nothing and not places.files[0].is_file():
+            raise PostgreyError(f"--server-options: there is no file {options.server_options}")
+    found = find_server_options(given.get("dbdir"), places)
+    taken = {name: found.values[name] for name in found.values if name in fields and name not in given}
+    for remark in found.remarks:
+        print(f"{tool}: {remark}", file=sys.stderr)
+    if getattr(options, "verbose", False):
+        shown = " ".join(f"{name.replace('_', '-')}={value}" for name, value in sorted(taken.items()))
+        print(f"{tool}: options of the server from {found.source or 'nowhere'}: {shown or 'none'}", file=sys.stderr)
+    return replace(Settings(), **{**taken, **given})
+
+
+def find_server_options(dbdir: str | None, places: Places) -> ServerOptions:
+    """Return the options of the server of this `dbdir`; of whichever there is where it is None.
+
+    A running server knows best, unless it uses another directory. Of files, the first that sets an option counts.
+    """
+    running = list(_running_servers(places.processes)) if places.processes is not None else []
+    if dbdir is not None:
+        running = [process for process in running if os.path.realpath(dbdir) in process.dbdirs]
+    if running:
+        taken, *others = running
+        remarks: tuple[str, ...] = ()
+        if others:
+            numbers = ", ".join(str(process.number) for process in others)
+            remarks = (
+                f"more than one server is running: the options are those of process {taken.number},"
+                f" not of {numbers} (choose with --dbdir)",
+            )
+        return ServerOptions(taken.values, f"process {taken.number}", remarks)
+    found = ServerOptions({})
+    for path in places.files:
+        found = _read_file(path)
+        if found.source is not None:
+            break
+    return found
+
+
+def _read_file(path: Path) -> ServerOptions:
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MAX_FILE_BYTES).decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+    except (FileNotFoundError, NotADirectoryError):
+        return ServerOptions({})
+    except OSError as error:
+        return ServerOptions({}, None, (f"can't read {path}, which has options of the server: {error.strerror}",))
+    # What start-up scripts set these to before they read the file is nothing that commands have a use for.
+    assignments = read_assignments(text, dict.fromkeys(_VARIABLES, ""))
+    words = list(_command_line(assignments.values))
+    if not words:
+        return ServerOptions({})
+    values, problems = read_options(words)
+    problems += [f"the value of {name} has an open quote" for name in assignments.broken if name in _VARIABLES]
+    remarks = (f"{path}: {problem}; if it matters, say it with this command's own options" for problem in problems)
+    return ServerOptions(values, os.fspath(path), tuple(remarks))
+
+
+# In the order in which start-up scripts put them on the command line. POSTGREY_TEXT is the text alone.
+_VARIABLES = (
+    *("POSTGREY_TEXT", "OPTIONS", "POSTGREY_TYPE", "POSTGREY_PID", "POSTGREY_GROUP", "POSTGREY_USER"),
+    *("POSTGREY_DELAY", "POSTGREY_OPTS"),
+)
+
+
+def _command_line(variables: Mapping[str, str]) -> Iterator[str]:
+    """The arguments that a start-up script makes of these variables."""
+    for name in _VARIABLES:
+        value = variables[name].strip()
+        if not value:
+            continue
+        if name == "POSTGREY_TEXT":
+            yield f"--greylist-text={value}"
+        elif name == "POSTGREY_DELAY" and value.isdigit():
+            yield f"--delay={value}"
+        else:
+            yield from split_words(value)
+
+
+def _running_servers(processes: Path) -> Iterator[_Process]:
+    """Postgrey servers, ours and Perl's, by their numbers, the lowest first."""
+    try:
+        numbers = sorted(int(name) for name in os.listdir(processes) if name.isdigit())
+    except OSError:
+        return
+    for number in numbers:
+        words = _server_words(processes / str(number))
+        if words is None:
+            continue
+        values, _ = read_options(words)
+        _make_absolute(values, processes / str(number))
+        known = [values["dbdir"]] if "dbdir" in values else [UPSTREAM_PATHS.dbdir, DEBIAN_PATHS.dbdir, PATHS.dbdir]
+        dbdirs = frozenset(os.path.realpath(name) for name in known)
+        if _is_trustworthy(processes / str(number), dbdirs):
+            yield _Process(number, values, dbdirs)
+
+
+def _server_words(process: Path) -> list[str] | None:
+    """The arguments of a process, None where it is no Postgrey server."""
+    try:
+        octets = (process / "cmdline").read_bytes()
+    except OSError:
+        # It has ended meanwhile, or nobody may look at it.
+        return None
+    words = [os.fsdecode(word) for word in octets.rstrip(b"\0").split(b"\0")]
+    if len(words) == 1:
+        return _title_words(words[0])
+    # An interpreter, options of its own, and the program.
+    while words and (_INTERPRETER.fullmatch(os.path.basename(words[0])) or words[0].startswith("-")):
+        words.pop(0)
+    return words[1:] if words and os.path.basename(words[0]) == _SERVER else None
+
+
+def _title_words(title: str) -> list[str] | None:
+    """The arguments that a server has in its title, where a space between two may as well be part of one."""
+    program, *rest = title.split(" ")
+    if os.path.basename(program) != _SERVER:
+        return None
+    words: list[str] = []
+    for word in rest:
+        if words and not _OPTION_START.match(word):
+            words[-1] += f" {word}"
+        else:
+            words.append(word)
+    return [re.sub(r"^(--?[a-z][\w-]*) ", r"\1=", word) for word in words]
+
+
+def _make_absolute(values: dict[str, Any], process: Path) -> None:
+    """Complete paths that count from the directory that the process was started in."""
+    try:
+        start = os.readlink(process / "cwd")
+    except OSError:
+        start = os.curdir
+    for name, value in values.items():
+        if name == "dbdir":
+            values[name] = os.path.abspath(os.path.join(start, value))
+        elif name.startswith("whitelist_"):
+            values[name] = tuple(os.path.abspath(os.path.join(start, path)) for path in value)
+
+
+def _is_trustworthy(process: Path, dbdirs: Collection[str]) -> bool:
+    """Whether the process is root's, ours, or of who owns its database: anybody else can call himself postgrey."""
+    try:
+        owner = process.stat().st_uid
+        owners = {os.stat(dbdir).st_uid for dbdir in dbdirs if os.path.isdir(dbdir)}
+    except OSError:
+        return False
+    return owner in {0, os.geteuid(), *owners}
+
+
+def read_options(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """Return fields of Settings that these arguments of the server set, and what was not understood.
+
+    Options that no command has a use for are left out.
+    """
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        name, equals, value = word.lstrip("-").partition("=")
+        if not word.startswith("-") or name not in _READERS:
+            # Of other options, the value does not matter; in place of an option, there may be any.
+            if word.startswith(UNKNOWN):
+                problems.append(f"{show(word)} is not understood")
+            continue
+        field, read = _READERS[name]
+        if read is None:
+            values[field] = name != "lookup-by-subnet"
+            continue
+        if not equals and rest and not rest[0].startswith("-"):
+            value = rest.pop(0)
+        result = None if UNKNOWN in value else read(value)
+        if result is None:
+            problems.append(f"--{name}={show(value)} is not understood")
+        elif result is _DEFAULT:
+            values.pop(field, None)
+        elif isinstance(result, tuple):
+            values[field] = (*values.get(field, ()), *result)
+        else:
+            values[field] = result
+    return values, problems
+
+
+# What a reader returns for a value that stands for the default; None for one that is wrong.
+_DEFAULT = object()
+
+
+def _text(value: str) -> Any:
+    # The server takes an empty one for its default.
+    return os.fsencode(value).decode("latin-1") or _DEFAULT
+
+
+def _path(value: str) -> Any:
+    return value or None
+
+
+def _paths(value: str) -> Any:
+    return (value,) if value else None
+
+
+def _number(value: str) -> Any:
+    return int(value) if _NUMBER.fullmatch(value) else None
+
+
+def _number_or_default(value: str) -> Any:
+    number = _number(value)
+    return _DEFAULT if number == 0 else number
+
+
+def _network_size(most: int) -> Any:
+    def read(value: str) -> Any:
+        number = _number_or_default(value)
+        return None if isinstance(number, int) and number > most else number
+
+    return read
+
+
+def _days(value: str) -> Any:
+    number = _number_or_default(value)
+    return number * SECONDS_PER_DAY if isinstance(number, int) else number
+
+
+def _retry_window(value: str) -> Any:
+    hours = value[-1:] in ("h", "H")
+    number = _number(value[:-1] if hours else value)
+    return number if number is None else number * (SECONDS_PER_HOUR if hours else SECONDS_PER_DAY)
+
+
+def _clients(value: str) -> Any:
+    return _number(value) if value else _DEFAULT
+
+
+# The field that each option sets, and what reads its value; None for those without.
+_READERS: dict[str, tuple[str, Any]] = {
+    "auto-whitelist-clients": ("auto_whitelist_clients", _clients),
+    "dbdir": ("dbdir", _path),
+    "delay": ("delay", _number_or_default),
+    "greylist-action": ("greylist_action", _text),
+    "greylist-text": ("greylist_text", _text),
+    "ipv4cidr": ("ipv4cidr", _network_size(IPV4_BITS)),
+    "ipv6cidr": ("ipv6cidr", _network_size(IPV6_BITS)),
+    "lookup-by-host": ("lookup_by_host", None),
+    "lookup-by-subnet": ("lookup_by_host", None),
+    "max-age": ("max_age", _days),
+    "privacy": ("privacy", None),
+    "retry-window": ("retry_window", _retry_window),
+    "whitelist-clients": ("whitelist_clients", _paths),
+    "whitelist-recipients": ("whitelist_recipients", _paths),
+}
+
+_OPTION_START = re.compile(r"--?[a-z][\w-]*(?:=|$)", re.ASCII)
+
+READ_FIELDS = frozenset(field for field, _ in _READERS.values())

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What became of a triplet's mail: whether it has passed, would pass at once by now, or is still waiting.
+
+A record tells when its triplet was seen, and nothing of mail that passed later because of the auto-whitelist or a
+whitelist: for those, the other database and the lists are asked. Called by `search`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from postgrey_py.greylist.keys import IPV4_BITS, Address, TripletKey, parse_address, parse_client_key
+from postgrey_py.greylist.records import Record, has_passed, is_trusted, parse_record
+from postgrey_py.greylist.settings import Settings
+from postgrey_py.greylist.whitelist import ClientWhitelist, Line, RecipientWhitelist
+
+PENDING, PASSED, TRUSTED, WHITELISTED = "pending", "passed", "trusted", "whitelisted"
+STATES = (PENDING, WHITELISTED, TRUSTED, PASSED)
+
+_REMEMBERED_ANSWERS = 65536
+
+# A network: addresses of so many bits, the length of the part they have in common, and that part.
+_Network = tuple[int, int, int]
+
+
+class Standing(NamedTuple):
+    """A state, and the line of a list or the client that is the reason for it, if there is one."""
+
+    state: str
+    reason: str | None = None
+
+
+class Trusted(NamedTuple):
+    """A client on the auto-whitelist."""
+
+    address: Address
+    passes: int
+    last_seen: int
+
+
+class Standings:
+    """Knows whom the server lets pass at once: by its settings, the records of clients, and the lines of its lists."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clients: Iterable[tuple[bytes, bytes]],
+        client_lines: Sequence[Line],
+        recipient_lines: Sequence[Line],
+    ) -> None:
+        self._settings = settings
+        self._trusted = list(_trusted_clients(clients, settings))
+        self._trusted_in: dict[tuple[int, int], dict[int, Trusted]] = {}
+        self._client_lines = [line for line in client_lines if _has_entry(line)]
+        self._recipient_lines = [line for line in recipient_lines if _has_entry(line)]
+        self._clients = ClientWhitelist(self._client_lines)
+        self._recipients = RecipientWhitelist(self._recipient_lines)
+        self._single_clients = [(line, network) for line in self._client_lines if (network := _network_in(line))]
+        self._find_client_line = lru_cache(_REMEMBERED_ANSWERS)(self._client_line)
+        self._find_recipient_line = lru_cache(_REMEMBERED_ANSWERS)(self._recipient_line)
+
+    def of(self, key: TripletKey, record: Record, name: str | None = None) -> Standing:
+        """Return how the mail of this triplet stands; `name` is that of the client, if it is known."""
+        if has_passed(record, self._settings.delay):
+            return Standing(PASSED)
+        line = self._find_recipient_line(key.recipient)
+        network = network_of(key, self._settings)
+        if line is None and network is not None:
+            line = self._find_client_line(name or "", network)
+        if line is not None:
+            return Standing(WHITELISTED, f"{line.file} line {line.number}")
+        trusted = self._find_trusted(network, record) if network is not None else None
+        if trusted is not None:
+            return Standing(TRUSTED, f"{trusted.address.text().lower()} came back {trusted.passes} times")
+        return Standing(PENDING)
+
+    def _find_trusted(self, network: _Network, record: Record) -> Trusted | None:
+        bits, length, value = network
+        among = self._trusted_in.get((bits, length))
+        if among is None:
+            # Of several in one network, the one that was seen last counts.
+            clients = sorted((c for c in self._trusted if c.address.bits == bits), key=lambda c: c.last_seen)
+            among = {client.address.value >> (bits - length): client for client in clients}
+            self._trusted_in[bits, length] = among
+        found = among.get(value)
+        if found is None or length == bits:
+            return found
+        # One that was trusted before this mail was deferred would not have been deferred: it was a neighbour.
+        last_seen = record[0] if record[1] is None else record[1]
+        return found if found.last_seen >= last_seen else None
+
+    def _client_line(self, name: str, network: _Network) -> Line | None:
+        bits, length, value = network
+        address = Address(value << (bits - length), bits)
+        if self._clients.matches(name, address):
+            return next((line for line in self._client_lines if ClientWhitelist([line]).matches(name, address)), None)
+        # Of a client in a network, an entry may name the address.
+        return next((line for line, single in self._single_clients if _is_within(single, network)), None)
+
+    def _recipient_line(self, recipient: str) -> Line | None:
+        if not self._recipients.matches(recipient):
+            return None
+        return next((line for line in self._recipient_lines if RecipientWhitelist([line]).matches(recipient)), None)
+
+
+def network_of(key: TripletKey, settings: Settings) -> _Network | None:
+    """Return the network, or the single address, that a key has for the client; None where it has something else."""
+    if key.address is None:
+        return None
+    bits = key.address.bits
+    length = key.bits if key.bits is not None else _bare_length(key.address, settings)
+    return bits, length, key.address.value >> (bits - length)
+
+
+def shown_network(key: TripletKey, settings: Settings) -> int | None:
+    """Return the length of the network that a key has for the client, None where that is a single address."""
+    network = network_of(key, settings)
+    return None if network is None or network[0] == network[1] else network[1]
+
+
+def _bare_length(address: Address, settings: Settings) -> int:
+    """How much of an address without mask is that of a network: all where it can't be one of the usual size."""
+    length = settings.ipv4cidr if address.bits == IPV4_BITS else settings.ipv6cidr
+    return length if address.value & ((1 << (address.bits - length)) - 1) == 0 else address.bits
+
+
+def _trusted_clients(clients: Iterable[tuple[bytes, bytes]], settings: Settings) -> Iterable[Trusted]:
+    for key, value in clients:
+        passes, last_seen = record = parse_record(value)
+        address = parse_client_key(key) if is_trusted(record, settings) else None
+        if address is not None:
+            yield Trusted(address, passes, last_seen or 0)
+
+
+def _has_entry(line: Line) -> bool:
+    return bool(line.text.partition("#")[0].strip())
+
+
+def _network_in(line: Line) -> _Network | None:
+    """The network of an entry that is a whole address, with mask or without."""
+    text, slash, mask = line.text.partition("#")[0].strip().partition("/")
+    address = parse_address(text)
+    if address is None or (slash and not (mask.isascii() and mask.isdigit() and int(mask) <= address.bits)):
+        return None
+    length = int(mask) if slash else address.bits
+    return address.bits, length, address.value >> (address.bits - length)
+
+
+def _is_within(inner: _Network, outer: _Network) -> bool:
+    bits, length, value = outer
+    return inner[0] == bits and inner[1] >= length and inner[2] >> (inner[1] - length) == value
