@@ -17,9 +17,10 @@ import pytest
 from postgrey_py.commands import clients_dump, search
 from postgrey_py.commands.replay import main as policy_test
 from postgrey_py.commands.report import main as report
+from postgrey_py.daemon.clock import DISTRUST_SECONDS, LARGEST_STEP, SHORTEST_WINDOW
 from postgrey_py.daemon.options import AUTO_WHITELIST_CLIENTS, MAX_LISTEN_QUEUE_SIZE, make_parser
 from postgrey_py.daemon.outage import CALM_SECONDS, COMPLAINT_SECONDS, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
-from postgrey_py.daemon.upkeep import CHECKPOINT_SECONDS, CLEAN_UP_SECONDS, FIRST_CLEAN_UP_SECONDS
+from postgrey_py.daemon.upkeep import CHECKPOINT_SECONDS, CLEAN_UP_SECONDS, FIRST_CLEAN_UP_SECONDS, INSIST_SECONDS
 from postgrey_py.database.environment import CLIENTS, TRIPLETS
 from postgrey_py.database.lock import LOCK
 from postgrey_py.greylist.instances import REMEMBERED_INSTANCES
@@ -211,6 +212,10 @@ FIGURES = [
     ("DATABASE AND SAFETY", CHECKPOINT_SECONDS, 60, "About once a minute,"),
     ("DATABASE AND SAFETY", FIRST_CLEAN_UP_SECONDS, SECONDS_PER_HOUR / 2, "half an hour after the start,"),
     ("DATABASE AND SAFETY", CLEAN_UP_SECONDS, SECONDS_PER_DAY, "then once a day,"),
+    ("DATABASE AND SAFETY", LARGEST_STEP, SECONDS_PER_HOUR, "jumps by more than an hour,"),
+    ("DATABASE AND SAFETY", SHORTEST_WINDOW, 2 * SECONDS_PER_DAY, "more than 2 days old,"),
+    ("DATABASE AND SAFETY", DISTRUST_SECONDS, SECONDS_PER_DAY, "the clean-up waits a day,"),
+    ("DATABASE AND SAFETY", INSIST_SECONDS, 600, "within ten minutes"),
     ("DATABASE AND SAFETY", FIRST_PAUSE_SECONDS, 1, "pauses that grow from 1 second to 30"),
     ("DATABASE AND SAFETY", LONGEST_PAUSE_SECONDS, 30, "pauses that grow from 1 second to 30"),
     ("DATABASE AND SAFETY", CALM_SECONDS, 60, "fails again within a minute"),

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 
+from postgrey_py.daemon.clock import Evidence, Reading, Trust, distrust, format_span, look, read_clocks
 from postgrey_py.daemon.logs import Log
 from postgrey_py.daemon.outage import Outage
 from postgrey_py.daemon.worker import Worker
 from postgrey_py.database.lock import LOCK
-from postgrey_py.database.maintenance import Count, compact, expire
+from postgrey_py.database.maintenance import Count, compact, expire, survey
 from postgrey_py.database.store import Store, Table
 from postgrey_py.errors import DatabaseError
 from postgrey_py.greylist.loglines import Level
@@ -32,6 +33,9 @@ CHECKPOINT_SECONDS = 60.0
 FIRST_CLEAN_UP_SECONDS = 1800.0
 CLEAN_UP_SECONDS = float(SECONDS_PER_DAY)
 
+# How long after a clean-up was refused a second wish for it is obeyed.
+INSIST_SECONDS = 600.0
+
 _END = object()
 
 
@@ -42,7 +46,14 @@ class Upkeep:
     """
 
     def __init__(
-        self, store: Store, settings: Settings, log: Log, outage: Outage, worker: Worker, end_turn: Callable[[], None]
+        self,
+        store: Store,
+        settings: Settings,
+        log: Log,
+        outage: Outage,
+        worker: Worker,
+        end_turn: Callable[[], None],
+        read_clocks: Callable[[], Reading] = read_clocks,
     ) -> None:
         self._environment = store.environment
         self._store = store
@@ -51,7 +62,12 @@ class Upkeep:
         self._outage = outage
         self._worker = worker
         self._end_turn = end_turn
+        self._read_clocks = read_clocks
+        self._trust = Trust(read_clocks())
+        self._evidence: Evidence | None = Evidence(int(self._trust.last.wall), settings)
         self._clean_up_wanted = asyncio.Event()
+        # Up to this time, by the steady clock, another wish is an order.
+        self._insist_until = float("-inf")
 
     def clean_up_soon(self) -> None:
         """Start a clean-up now, or right after the one that is under way."""
@@ -65,6 +81,7 @@ class Upkeep:
         commits, last = 0, time.monotonic()
         while True:
             await asyncio.sleep(CHECKPOINT_LOOK_SECONDS)
+            self._look_at_the_clock()
             is_due = self._store.commits != commits and time.monotonic() - last >= CHECKPOINT_SECONDS
             if is_due:
                 # Counted before: what is written beside this one is a matter for the next.
@@ -98,22 +115,68 @@ class Upkeep:
                 self._log.line(Level.WARNING, f"rm {path}")
 
     async def _clean_up_daily(self) -> None:
+        # Before mail comes in whose times would be no evidence.
+        await self._guarded(self._hear_evidence())
         delay = FIRST_CLEAN_UP_SECONDS
         while True:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._clean_up_wanted.wait(), delay)
+            is_wanted = self._clean_up_wanted.is_set()
             self._clean_up_wanted.clear()
             delay = CLEAN_UP_SECONDS
-            if not self._outage.is_down:
-                try:
-                    await self._clean_up()
-                except DatabaseError as error:
-                    self._outage.failed(error)
-                    delay = FIRST_CLEAN_UP_SECONDS
+            if self._outage.is_down or not await self._guarded(self._hear_evidence()):
+                delay = FIRST_CLEAN_UP_SECONDS
+            elif not self._may_clean_up(is_wanted):
+                delay = self._trust.remaining()
+            elif not await self._guarded(self._clean_up()):
+                delay = FIRST_CLEAN_UP_SECONDS
+
+    async def _guarded(self, work: Coroutine[None, None, None]) -> bool:
+        """Do this; false when the database has failed meanwhile."""
+        try:
+            await work
+        except DatabaseError as error:
+            self._outage.failed(error)
+            return False
+        return True
+
+    async def _hear_evidence(self) -> None:
+        """Once, ask the records whether the clock was right at the start. Raises DatabaseError."""
+        if self._evidence is None:
+            return
+        for table in (self._store.triplets, self._store.clients):
+            if table is self._store.triplets or self._settings.auto_whitelist_clients:
+                await self._in_slices(survey(table, self._evidence.see))
+        reason, self._evidence = self._evidence.doubt(), None
+        if reason:
+            self._trust = distrust(self._trust, reason)
+            self._log.line(Level.WARNING, f"the clock may be wrong ({reason}): the first clean-up waits a day")
+
+    def _look_at_the_clock(self) -> None:
+        before, self._trust = self._trust, look(self._trust, self._read_clocks())
+        if self._trust.until != before.until:
+            # Whoever insisted knew nothing of it.
+            self._insist_until = float("-inf")
+            self._log.line(
+                Level.WARNING, f"the clock may be wrong ({self._trust.reason}): the next clean-up waits a day"
+            )
+
+    def _may_clean_up(self, is_wanted: bool) -> bool:
+        """Whether the clock is trusted, or somebody insists; says so where not."""
+        self._look_at_the_clock()
+        now = self._trust.last.steady
+        if self._trust.is_given() or (is_wanted and now < self._insist_until):
+            return True
+        text = f"no clean-up for {format_span(self._trust.remaining())}, the clock may be wrong: {self._trust.reason}"
+        if is_wanted:
+            self._insist_until = now + INSIST_SECONDS
+            text += "; where it is right, send SIGUSR1 again within ten minutes"
+        self._log.line(Level.WARNING, text)
+        return False
 
     async def _clean_up(self) -> None:
         """One clean-up of both databases, with requests answered in between. Raises DatabaseError."""
-        now, settings = int(time.time()), self._settings
+        now, settings = int(self._trust.last.wall), self._settings
         self._log.line(Level.WARNING, "cleaning up old entries...")
         await self._clean_up_table(
             self._store.triplets, "main", lambda value: is_old_triplet(parse_record(value), now, settings)

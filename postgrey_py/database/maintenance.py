@@ -66,6 +66,16 @@ def expire(table: Table, is_old: Callable[[bytes], bool], count: Count) -> Itera
             emptied = run = 0
 
 
+def survey(table: Table, see: Callable[[bytes], bool]) -> Iterator[None]:
+    """Walk the table, and show each value to `see` until that has seen enough. Raises DatabaseError."""
+    start = b""
+    while records := table.records(start, SLICE_RECORDS):
+        if any(see(value) for _, value in records):
+            return
+        start = records[-1][0] + b"\0"
+        yield
+
+
 def compact(table: Table) -> Iterator[None]:
     """Give the space of deleted records back to the file system. Raises DatabaseError."""
     start: bytes | None = b""
