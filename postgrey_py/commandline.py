@@ -9,10 +9,14 @@ argparse does none of that; `canonical_arguments` writes the line so that it can
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import re
 import shutil
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
 
@@ -32,11 +36,17 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         self._by_name: dict[str, argparse.Action] = {}
+        # What a shell may offer for an option that takes other values, too; for the first operand by its name.
+        self.suggestions: dict[str, tuple[str, ...]] = {}
 
-    def option(self, *names: str, **keywords: object) -> None:
-        """Add an option; names without dashes (`delay`, `v`), the rest as for add_argument."""
+    def option(self, *names: str, suggest: Iterable[str] = (), **keywords: object) -> None:
+        """Add an option; names without dashes (`delay`, `v`), the rest as for add_argument.
+
+        A shell offers the values `suggest`, whatever others may be taken.
+        """
         action = self.add_argument(*(_dashed(name) for name in names), **keywords)  # type: ignore[arg-type]
         self._by_name.update(dict.fromkeys(names, action))
+        self.suggestions[action.dest] = tuple(suggest)
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """The options of this command line. Raises UsageError."""
@@ -66,7 +76,7 @@ def canonical_arguments(arguments: Sequence[str], options: dict[str, argparse.Ac
         name, equals, value = argument.lstrip("-").partition("=")
         action = options.get(name)
         if action is None or argument.startswith("---"):
-            raise UsageError(f"{argument}: no such option")
+            raise UsageError(f"{argument}: no such option{_suggest(name, options)}")
         if action.nargs == 0:
             if equals:
                 raise UsageError(f"{argument}: this option takes no value")
@@ -87,12 +97,51 @@ def canonical_arguments(arguments: Sequence[str], options: dict[str, argparse.Ac
     return [*canonical, *operands]
 
 
+def _suggest(name: str, options: dict[str, argparse.Action]) -> str:
+    """What to add to an error about this name: the option that was probably meant, if there is one."""
+    wanted = name.replace("_", "-").lower()
+    if wanted.startswith("no-"):
+        # The nearest would be its opposite.
+        return ""
+    visible = [known for known, action in options.items() if action.help != argparse.SUPPRESS and len(known) > 1]
+    if name and all(letter in options and options[letter].nargs == 0 for letter in name):
+        return f"; did you mean {' '.join(f'-{letter}' for letter in name)}?"
+    if len(name) > 1 and name[1:].isdigit() and name[0] in options and options[name[0]].nargs != 0:
+        return f"; did you mean -{name[0]}={name[1:]}?"
+    starting = [known for known in visible if len(wanted) > 1 and known.startswith(wanted)]
+    near = starting if len(starting) == 1 else get_close_matches(wanted, visible, n=1, cutoff=0.7)
+    near = near or get_close_matches(re.split("[^a-z0-9-]", wanted)[0], visible, n=1, cutoff=0.8)
+    if not near:
+        return ""
+    return f"; did you mean --{near[0]}?"
+
+
 def _dashed(name: str) -> str:
     return f"-{name}" if len(name) == 1 else f"--{name}"
 
 
 def _canonical_name(action: argparse.Action) -> str:
     return next(name for name in action.option_strings if name.startswith("--"))
+
+
+@contextlib.contextmanager
+def writing_output() -> Iterator[None]:
+    """Write to standard output in here, as programs do that know nothing of signals: end silently where nobody reads.
+
+    Raises PostgreyError where it can't be written for another reason.
+    """
+    previous = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        # What is still buffered goes nowhere, so that the interpreter does not complain of it at the end.
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+        raise PostgreyError(f"can't write the output: {error.strerror}") from error
+    finally:
+        signal.signal(signal.SIGPIPE, previous)
 
 
 def show_manual(page: str) -> NoReturn:
@@ -102,6 +151,8 @@ def show_manual(page: str) -> NoReturn:
     if viewer is None:
         raise PostgreyError(f"there is no man program here to show {path}")
     sys.stdout.flush()
+    # Python ignores it, and so would man and all that it starts: each would complain when nobody reads any more.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     os.execv(viewer, [viewer, "-l", str(path)])
 
 

@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "completion": {"errors", "commandline"},
     "greylist": {"greylist", "errors"},
     "protocol": {"protocol", "greylist", "errors"},
-    "database": {"database", "greylist", "errors"},
+    "database": {"database", "greylist", "accounts", "errors"},
     "daemon": {"daemon", "database", "protocol", "greylist", "accounts", "commandline", "errors", ""},
     "commands": {"commands", "database", "protocol", "greylist", "accounts", "commandline", "errors", ""},
     "scripts": {"daemon", "commands"},

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from postgrey_py.commandline import Parser, find_manual
+from postgrey_py.daemon.options import make_parser as make_server_parser
 from postgrey_py.errors import PostgreyError, UsageError
 from tests.support.servers import POSTGREY, ROOT
 
@@ -119,12 +120,12 @@ def test_command_lines(arguments: list[str], options: dict[str, object]) -> None
         (["--nonsense"], "--nonsense: no such option"),
         (["--nonsense=5"], "--nonsense=5: no such option"),
         (["-x"], "-x: no such option"),
-        (["--tex=x"], "--tex=x: no such option"),
-        (["--verb"], "--verb: no such option"),
-        (["--Verbose"], "--Verbose: no such option"),
+        (["--tex=x"], "--tex=x: no such option; did you mean --text?"),
+        (["--verb"], "--verb: no such option; did you mean --verbose?"),
+        (["--Verbose"], "--Verbose: no such option; did you mean --verbose?"),
         (["-vt"], "-vt: no such option"),
         (["-tx"], "-tx: no such option"),
-        (["---verbose"], "---verbose: no such option"),
+        (["---verbose"], "---verbose: no such option; did you mean --verbose?"),
         (["---"], "---: no such option"),
         (["--=x"], "--=x: no such option"),
         (["-5"], "-5: no such option"),
@@ -240,3 +241,35 @@ def test_without_a_man_program_it_says_where_the_manual_is(tmp_path: Path) -> No
     page = ROOT / "man" / "postgrey.8"
     assert (shown.returncode, shown.stdout) == (1, "")
     assert shown.stderr == f"postgrey: there is no man program here to show {page}\n"
+
+
+@pytest.mark.parametrize(
+    ("argument", "meant"),
+    [
+        ("--dely=60", "--delay"),
+        ("--dealy", "--delay"),
+        ("--Delay=60", "--delay"),
+        ("--inte=10023", "--inet"),
+        ("--delay:60", "--delay"),
+        ("--pid=/run/pid", "--pidfile"),
+        ("--whitelist_clients=x", "--whitelist-clients"),
+        ("--whitelist-client=x", "--whitelist-clients"),
+        ("--retrywindow=3", "--retry-window"),
+        ("--facilty=mail", "--facility"),
+        ("--daemon", "--daemonize"),
+        ("-verbos", "--verbose"),
+        ("-dv", "-d -v"),
+        ("-i10023", "-i=10023"),
+    ],
+)
+def test_what_was_probably_meant_is_named(argument: str, meant: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        make_server_parser().parse([argument])
+    assert str(refused.value) == f"{argument}: no such option; did you mean {meant}?"
+
+
+@pytest.mark.parametrize("argument", ["--foo", "--noactoin", "--whitelist", "---", "-=", "--=5", "-x", "-\xb2"])
+def test_where_nothing_is_near_nothing_is_named(argument: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        make_server_parser().parse([argument])
+    assert str(refused.value) == f"{argument}: no such option"

@@ -70,7 +70,8 @@ def detach(listeners: list[socket.socket]) -> Readiness:
     try:
         context.open()
     except (daemon.daemon.DaemonError, OSError) as error:
-        message = f"can't go into the background: {error}"
+        reason = error.strerror if isinstance(error, OSError) else error
+        message = f"can't go into the background: {reason}"
         readiness.failed(message)
         raise StartupError(message) from error
     return readiness

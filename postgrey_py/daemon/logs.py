@@ -29,7 +29,7 @@ SYSLOG_SOCKET = "/dev/log"
 _UNPRINTABLE = re.compile(r"[^ -~]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
-_FACILITIES = {
+FACILITIES = {
     name: getattr(syslog, f"LOG_{name.upper()}")
     for name in (
         *("auth", "authpriv", "cron", "daemon", "ftp", "kern", "lpr", "mail", "news", "syslog", "user", "uucp"),
@@ -191,9 +191,9 @@ def find_syslog_trouble(path: str = SYSLOG_SOCKET) -> str | None:
 def find_facility(name: str) -> int:
     """The number of a syslog facility (`mail`, `LOG_MAIL`, `local0`). Raises UsageError."""
     try:
-        return int(_FACILITIES[name.lower().removeprefix("log_")])
+        return int(FACILITIES[name.lower().removeprefix("log_")])
     except KeyError:
-        raise UsageError(f"--syslog-facility={name}: no such facility; one of {', '.join(_FACILITIES)}") from None
+        raise UsageError(f"--syslog-facility={name}: no such facility; one of {', '.join(FACILITIES)}") from None
 
 
 def _syslog_sink(facility: int) -> Sink:

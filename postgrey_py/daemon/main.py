@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from postgrey_py import __version__
-from postgrey_py.commandline import show_manual
+from postgrey_py.commandline import show_manual, writing_output
 from postgrey_py.daemon.background import Readiness, detach
 from postgrey_py.daemon.check import check
 from postgrey_py.daemon.listeners import bind_listeners, close_listeners
@@ -20,13 +20,14 @@ from postgrey_py.daemon.pidfile import Pidfile
 from postgrey_py.daemon.process import drop_privileges, find_account, open_standard_streams, prepare_process
 from postgrey_py.daemon.reach import find_unreachable_sockets
 from postgrey_py.daemon.server import serve
-from postgrey_py.daemon.startup_files import STARTUP_FILES, print_startup_file
+from postgrey_py.daemon.startup_files import print_startup_file
 from postgrey_py.daemon.systemd import PassedSocket, take_passed_sockets
 from postgrey_py.daemon.whitelists import WhitelistFiles
 from postgrey_py.database.environment import Environment
 from postgrey_py.database.store import Store
 from postgrey_py.errors import PostgreyError, UsageError
 from postgrey_py.greylist.loglines import Level
+from postgrey_py.greylist.settings import Settings
 from postgrey_py.greylist.texts import ReplyTexts
 
 
@@ -39,24 +40,32 @@ def main(arguments: Sequence[str]) -> int:
     try:
         passed = take_passed_sockets(os.environ)
         command_line = parse_command_line(arguments, has_listener=bool(passed))
-        if command_line.action == "help":
-            print(make_parser().format_help(), end="")
-        elif command_line.action == "version":
-            print(f"postgrey {__version__}")
-        elif command_line.action == "man":
-            show_manual("postgrey.8")
-        elif command_line.action in STARTUP_FILES:
-            print_startup_file(command_line.action)
-        elif command_line.action == "check":
-            return check(command_line)
-        else:
+        if command_line.action == "serve":
             _run(command_line, list(arguments), passed)
+        else:
+            with writing_output():
+                return _tell(command_line)
     except UsageError as error:
         print(f"postgrey: {error}; see postgrey --help", file=sys.stderr)
         return 2
     except PostgreyError as error:
         print(f"postgrey: {error}", file=sys.stderr)
         return 1
+    return 0
+
+
+def _tell(command_line: CommandLine) -> int:
+    """Print what was asked for instead of serving; returns the exit status. Raises PostgreyError."""
+    if command_line.action == "check":
+        return check(command_line)
+    if command_line.action == "help":
+        print(make_parser().format_help(), end="")
+    elif command_line.action == "version":
+        print(f"postgrey {__version__}")
+    elif command_line.action == "man":
+        show_manual("postgrey.8")
+    else:
+        print_startup_file(command_line.action)
     return 0
 
 
@@ -69,7 +78,7 @@ def _run(command_line: CommandLine, arguments: list[str], passed: list[PassedSoc
         with ExitStack() as cleanup:
             account = find_account(settings)
             prepare_process(arguments)
-            log.line(Level.NOTICE, f"postgrey {__version__} starting")
+            log.line(Level.NOTICE, f"postgrey {__version__} starting, {describe_settings(settings)}")
             whitelists = WhitelistFiles(settings)
             unreachable = find_unreachable_sockets(settings.unix, account)
             complaints = [*command_line.warnings, *whitelists.complaints, *unreachable]
@@ -108,6 +117,16 @@ def _run(command_line: CommandLine, arguments: list[str], passed: list[PassedSoc
         readiness.failed(f"a bug: {error!r}")
         raise
     log.line(Level.NOTICE, "stopped")
+
+
+def describe_settings(settings: Settings) -> str:
+    """Return what the log says at the start: where the records are, and what decides."""
+    lookup = "host" if settings.lookup_by_host else f"subnet (/{settings.ipv4cidr}, /{settings.ipv6cidr})"
+    return (
+        f"dbdir={settings.dbdir}, delay={settings.delay}s, lookup by {lookup},"
+        f" client lists: {' '.join(settings.whitelist_clients)},"
+        f" recipient lists: {' '.join(settings.whitelist_recipients)}"
+    )
 
 
 def _complain(log: Log, texts: list[str], on_terminal: bool) -> None:

@@ -12,9 +12,11 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from postgrey_py.commandline import Parser
+from postgrey_py.daemon.logs import FACILITIES
 from postgrey_py.daemon.option_warnings import find_option_warnings
 from postgrey_py.daemon.startup_files import STARTUP_FILES
 from postgrey_py.errors import UsageError
+from postgrey_py.greylist.actions import DEFERRING
 from postgrey_py.greylist.keys import IPV4_BITS, IPV6_BITS
 from postgrey_py.greylist.settings import PATHS, SECONDS_PER_DAY, SECONDS_PER_HOUR, Settings
 
@@ -115,6 +117,7 @@ def make_parser() -> Parser:
         type=_text,
         metavar="ACTION",
         help=f"action for greylisted mail (default: {defaults.greylist_action})",
+        suggest=DEFERRING,
     )
     value("greylist-text", type=_text, metavar="TEXT", help="text for greylisted mail; %%s: seconds left, %%r: domain")
     value("group", type=str, metavar="GROUP", help=f"run as this group (default for root: {PATHS.group})")
@@ -183,6 +186,7 @@ def make_parser() -> Parser:
         metavar="FACILITY",
         dest="syslog_facility",
         help=f"syslog facility (default: {defaults.syslog_facility})",
+        suggest=FACILITIES,
     )
     value("unix", "u", type=_path, metavar="PATH", action="append", help="listen on a Unix socket")
     value("user", type=str, metavar="USER", help=f"run as this user (default for root: {PATHS.user})")

@@ -93,7 +93,8 @@ class Environment:
         except BerkeleyDBError as error:
             raise DatabaseError(f"can't open the database in {self.dbdir}: {explain(error)}") from error
         except OSError as error:
-            raise DatabaseError(f"can't repair the database in {self.dbdir}: {error}") from error
+            where = f" ({error.filename})" if error.filename else ""
+            raise DatabaseError(f"can't repair the database in {self.dbdir}: {error.strerror}{where}") from error
 
     def begin(self) -> Any:
         """A new transaction."""

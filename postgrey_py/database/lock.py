@@ -12,6 +12,7 @@ import fcntl
 import os
 from pathlib import Path
 
+from postgrey_py.accounts import name_of_user
 from postgrey_py.errors import DatabaseError
 
 LOCK = "postgrey.lock"
@@ -137,7 +138,7 @@ class Lock:
 
     def _unusable(self, error: OSError) -> DatabaseError:
         return DatabaseError(
-            f"dbdir {self._dbdir} is not usable by uid {os.geteuid()}: {error.strerror} ({self._path}):"
+            f"dbdir {self._dbdir} is not usable by {name_of_user(os.geteuid())}: {error.strerror} ({self._path}):"
             " create it, chown it, or use --dbdir or --user"
         )
 

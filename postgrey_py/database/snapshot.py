@@ -18,7 +18,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import pwd
 import re
 import shutil
 import tempfile
@@ -28,6 +27,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from postgrey_py.accounts import name_of_user
 from postgrey_py.database.binding import BerkeleyDBError, db, explain, is_damage
 from postgrey_py.database.copying import SpoiledCopyError, copy_database, copy_growing_log, copy_whole
 from postgrey_py.database.environment import CLIENTS, TRIPLETS
@@ -291,7 +291,7 @@ def _explain_damage(dbdir: Path, error: Exception) -> str:
 
 def _explain_system_error(dbdir: Path, error: OSError) -> str:
     if isinstance(error, PermissionError):
-        reader, owner = _user_name(os.geteuid()), _owner(dbdir)
+        reader, owner = name_of_user(os.geteuid()), _owner(dbdir)
         return f"{error.filename or dbdir} can't be read by {reader}: run this as {owner} (sudo -u {owner} ...)"
     if isinstance(error, (FileNotFoundError, NotADirectoryError)) and error.filename == os.fspath(dbdir):
         return f"there is no directory {dbdir}: name the right one with --dbdir"
@@ -301,13 +301,6 @@ def _explain_system_error(dbdir: Path, error: OSError) -> str:
 
 def _owner(dbdir: Path) -> str:
     try:
-        return _user_name(dbdir.stat().st_uid)
+        return name_of_user(dbdir.stat().st_uid)
     except OSError:
-        return _user_name(0)
-
-
-def _user_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"
+        return name_of_user(0)

@@ -129,6 +129,20 @@ def shell(request: pytest.FixtureRequest, directory: Path) -> Iterator[Shell]:
         (f"postgrey-search --format js{TAB}", ["--format", "json"]),
         (f"postgrey-search --fo{TAB}lo{TAB}", ["--format=long"]),
         (f"postgreyreport --format=j{TAB}", ["--format=json"]),
+        # Some words of many.
+        (f"postgrey --facility=new{TAB}", ["--facility=news"]),
+        (f"postgrey --syslogfacility au{TAB}p{TAB}", ["--syslogfacility", "authpriv"]),
+        (f"postgrey --greylist-action=DEFER_IF_P{TAB}", ["--greylist-action=DEFER_IF_PERMIT"]),
+        (f"postgreyreport --check-sender=m{TAB}", ["--check-sender=mx"]),
+        (f"policy-test in{TAB}127.0.0.1:10023", ["inet:127.0.0.1:10023"]),
+        (
+            f"policy-test --lat{TAB}un{TAB}/run/postgrey unmistakable\\ {TAB}",
+            [
+                "--latency",
+                "unix:/run/postgrey",
+                "unmistakable file.log",
+            ],
+        ),
         # Directories, and files.
         (f"postgrey_clients_dump --dbdir=unm{TAB}", ["--dbdir=unmistakable_directory"]),
         (f"postgrey_clients_dump --dbdir unm{TAB}", ["--dbdir", "unmistakable_directory"]),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import signal
 import stat
 import subprocess
@@ -92,7 +93,9 @@ def test_background_server_has_its_name(daemonize: StartDaemon) -> None:
 def test_missing_dbdir_is_told(daemonize: StartDaemon, tmp_path: Path) -> None:
     daemon = daemonize(f"--dbdir={tmp_path / 'missing'}", f"--unix={tmp_path / 's'}")
     line = refusal(daemon)
-    assert line.startswith(f"postgrey: dbdir {tmp_path / 'missing'} is not usable by uid {os.geteuid()}: No such file")
+    assert line.startswith(
+        f"postgrey: dbdir {tmp_path / 'missing'} is not usable by {pwd.getpwuid(os.geteuid()).pw_name}: No such file"
+    )
     assert not daemon.pidfile.exists()
     assert not (tmp_path / "s").exists()
     wait_until(lambda: all(status(pid)["State"][0] == "Z" for pid in children()))

@@ -55,6 +55,7 @@ def make_parser() -> Parser:
     parser.option("rate", type=_rate, metavar="N", help="ask N times a second (default: as fast as it is answered)")
     parser.option("verbose", "v", action="store_true", help="print requests and answers")
     parser.add_argument("service", nargs="?", help=argparse.SUPPRESS)
+    parser.suggestions["service"] = ("inet:", "unix:")
     parser.add_argument("files", nargs="*", help=argparse.SUPPRESS)
     return parser
 

@@ -47,6 +47,7 @@ def make_parser() -> Parser:
         metavar="LIST",
         default=(),
         help=f"say whether the client is a mail server of the sender's domain: {','.join(SENDER_CHECKS)}",
+        suggest=SENDER_CHECKS,
     )
     value("dbdir", metavar="PATH", help=f"directory of the database (default: {PATHS.dbdir})")
     flag("debug-db", help="print what the database has for clients that match --debug_re, and no report")
