@@ -7,6 +7,7 @@ Nothing is fetched: the tests' own virtual environment lends setuptools to the b
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -107,6 +108,8 @@ def installed_as(name: str) -> str | None:
         case "completions":
             shell, _, command = rest.partition("/")
             return f"data/share/{COMPLETIONS[shell]}/{command}"
+        case "README.md" | "doc":
+            return f"data/share/doc/postgrey-py/{name}"
         case "scripts":
             return f"data/share/postgrey-py/{rest}" if "/" in rest else name
         case _:
@@ -119,6 +122,13 @@ def test_the_wheel_has_all_that_is_to_be_installed(distributions: Distributions)
     about = {name for name in names if ".dist-info/" in name}
     assert names - about == {place for place in map(installed_as, distributions.files) if place}
     assert any(name.endswith("/COPYING") for name in about)
+
+
+def test_links_between_pages_hold_where_they_are_installed(environment: Path) -> None:
+    pages = list((environment / "share" / "doc" / "postgrey-py").rglob("*.md"))
+    links = {(page, link) for page in pages for link in re.findall(r"\]\((?!https?:)([^)]*)\)", page.read_text())}
+    assert len(links) >= 4
+    assert [link for page, link in links if not (page.parent / link).exists()] == []
 
 
 def test_start_up_scripts_stay_executable(environment: Path) -> None:

@@ -52,7 +52,7 @@ mailbox_destination_recipient_limit = 1
 alias_maps =
 alias_database =
 smtpd_authorized_xclient_hosts = 127.0.0.1
-smtpd_recipient_restrictions = reject_unauth_destination, check_policy_service {policy_service}
+smtpd_recipient_restrictions = {restrictions}
 smtpd_soft_error_limit = 1000
 smtpd_hard_error_limit = 1000
 """
@@ -92,9 +92,13 @@ UNKNOWN_CLIENT = Client("[UNAVAILABLE]", "[UNAVAILABLE]")
 
 
 class Postfix:
-    """One Postfix that asks `policy_service` (as in main.cf); a context manager that ends all its processes."""
+    """One Postfix that asks `policy_service` (as in main.cf); a context manager that ends all its processes.
 
-    def __init__(self, directory: Path, policy_service: str) -> None:
+    `restrictions` are those of recipients where they are not the usual ones.
+    """
+
+    def __init__(self, directory: Path, policy_service: str, restrictions: str = "") -> None:
+        restrictions = restrictions or f"reject_unauth_destination, check_policy_service {policy_service}"
         self.config = directory / "etc"
         self.queue = directory / "queue"
         self.mailbox = self.queue / "mailbox"
@@ -107,7 +111,7 @@ class Postfix:
         shutil.chown(self.queue / "data", user="postfix")
         shutil.chown(self.mailbox, user="nobody")
         main_cf = self.config / "main.cf"
-        main_cf.write_text(MAIN_CF.format(queue=self.queue, policy_service=policy_service))
+        main_cf.write_text(MAIN_CF.format(queue=self.queue, restrictions=restrictions))
         # Postfix would wait two seconds lest somebody is still writing this file.
         os.utime(main_cf, (0, 0))
         (self.config / "master.cf").write_text(MASTER_CF.format(port=self.port))
