@@ -27,3 +27,7 @@ class DatabaseError(PostgreyError):
 
 class PatternError(PostgreyError):
     """A regular expression can't be used."""
+
+
+class ListFileError(PostgreyError):
+    """The file of a list can't be read, or is no text."""

@@ -19,13 +19,14 @@ MAY_IMPORT = {
     "": set(),
     "errors": set(),
     "accounts": {"errors"},
+    "listfiles": {"greylist", "errors"},
     "commandline": {"errors"},
     "completion": {"errors", "commandline"},
     "greylist": {"greylist", "errors"},
     "protocol": {"protocol", "greylist", "errors"},
     "database": {"database", "greylist", "accounts", "errors"},
-    "daemon": {"daemon", "database", "protocol", "greylist", "accounts", "commandline", "errors", ""},
-    "commands": {"commands", "database", "protocol", "greylist", "accounts", "commandline", "errors", ""},
+    "daemon": {"daemon", "database", "protocol", "greylist", "accounts", "listfiles", "commandline", "errors", ""},
+    "commands": {"commands", "database", "protocol", "greylist", "accounts", "listfiles", "commandline", "errors", ""},
     "scripts": {"daemon", "commands"},
 }
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from postgrey_py.greylist.keys import Address, parse_address
-from postgrey_py.greylist.whitelist import ClientWhitelist, Line, RecipientWhitelist
+from postgrey_py.greylist.list_lines import Line
+from postgrey_py.greylist.whitelists import ClientList, RecipientList
 from tests.support.policy import PolicyClient
 from tests.support.servers import PERL_POSTGREY, ROOT, STOCK_CLIENTS, STOCK_RECIPIENTS, PolicyServer
 
@@ -154,13 +155,13 @@ def address(text: str) -> Address:
 
 
 @pytest.fixture(scope="module")
-def clients() -> ClientWhitelist:
-    return ClientWhitelist(read_lines(OUR_CLIENTS))
+def clients() -> ClientList:
+    return ClientList(read_lines(OUR_CLIENTS))
 
 
 @pytest.fixture(scope="module")
-def recipients() -> RecipientWhitelist:
-    return RecipientWhitelist(read_lines(OUR_RECIPIENTS))
+def recipients() -> RecipientList:
+    return RecipientList(read_lines(OUR_RECIPIENTS))
 
 
 @pytest.mark.parametrize(
@@ -191,26 +192,26 @@ def test_every_line_is_a_comment_or_one_entry(path: Path) -> None:
     assert [line for line in lines if not re.fullmatch(r"(#.*\S|#|[^\s#]+( +# .*\S)?)?", line)] == []
 
 
-def test_our_server_reads_both_without_a_warning(clients: ClientWhitelist, recipients: RecipientWhitelist) -> None:
-    assert clients.warnings == ()
-    assert recipients.warnings == ()
+def test_our_server_reads_both_without_a_warning(clients: ClientList, recipients: RecipientList) -> None:
+    assert clients.remarks == ()
+    assert recipients.remarks == ()
 
 
-def test_every_domain_entry_lists_its_domain_and_subdomains(clients: ClientWhitelist) -> None:
+def test_every_domain_entry_lists_its_domain_and_subdomains(clients: ClientList) -> None:
     domains = [entry for entry in read_entries(OUR_CLIENTS) if not is_pattern(entry) and not is_network(entry)]
     assert len(domains) > 100
     for domain in domains:
-        assert clients.matches(domain, address(ELSEWHERE)), domain
-        assert clients.matches(f"mx.{domain}", address(ELSEWHERE)), domain
+        assert clients.match(domain, address(ELSEWHERE)), domain
+        assert clients.match(f"mx.{domain}", address(ELSEWHERE)), domain
 
 
-def test_every_network_entry_lists_its_address(clients: ClientWhitelist) -> None:
+def test_every_network_entry_lists_its_address(clients: ClientList) -> None:
     networks = [entry for entry in read_entries(OUR_CLIENTS) if is_network(entry)]
     assert len(networks) > 20
     for network in networks:
         first = network.split("/")[0]
         first += ".0" * (3 - first.count(".")) if ":" not in first else ""
-        assert clients.matches("unknown", address(first)), network
+        assert clients.match("unknown", address(first)), network
 
 
 def test_every_pattern_has_a_sample() -> None:
@@ -218,23 +219,23 @@ def test_every_pattern_has_a_sample() -> None:
 
 
 @pytest.mark.parametrize(("name", "client_address"), LISTED_CLIENTS)
-def test_listed_clients_match(clients: ClientWhitelist, name: str, client_address: str) -> None:
-    assert clients.matches(name, address(client_address))
+def test_listed_clients_match(clients: ClientList, name: str, client_address: str) -> None:
+    assert clients.match(name, address(client_address))
 
 
 @pytest.mark.parametrize(("name", "client_address"), NEAR_MISSES)
-def test_near_misses_do_not_match(clients: ClientWhitelist, name: str, client_address: str) -> None:
-    assert not clients.matches(name, address(client_address))
+def test_near_misses_do_not_match(clients: ClientList, name: str, client_address: str) -> None:
+    assert not clients.match(name, address(client_address))
 
 
 @pytest.mark.parametrize("recipient", LISTED_RECIPIENTS)
-def test_listed_recipients_match(recipients: RecipientWhitelist, recipient: str) -> None:
-    assert recipients.matches(recipient)
+def test_listed_recipients_match(recipients: RecipientList, recipient: str) -> None:
+    assert recipients.match(recipient)
 
 
 @pytest.mark.parametrize("recipient", UNLISTED_RECIPIENTS)
-def test_unlisted_recipients_do_not_match(recipients: RecipientWhitelist, recipient: str) -> None:
-    assert not recipients.matches(recipient)
+def test_unlisted_recipients_do_not_match(recipients: RecipientList, recipient: str) -> None:
+    assert not recipients.match(recipient)
 
 
 def perl_complaints(log: str) -> list[str]:

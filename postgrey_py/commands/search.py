@@ -15,7 +15,6 @@ from itertools import chain
 from postgrey_py.commandline import Parser
 from postgrey_py.commands.command import add_common_options, run_command
 from postgrey_py.commands.formats import NOBODY, Value, iso_time, write_csv, write_json
-from postgrey_py.commands.list_files import read_lists
 from postgrey_py.commands.names import add_name_options, names_of
 from postgrey_py.commands.option_values import add_network_sizes, whole_number
 from postgrey_py.commands.server_options import add_server_options, settings_of
@@ -26,6 +25,7 @@ from postgrey_py.database.snapshot import open_snapshot
 from postgrey_py.errors import UsageError
 from postgrey_py.greylist.keys import IPV4_BITS, parse_address
 from postgrey_py.greylist.settings import PATHS, Settings
+from postgrey_py.listfiles import read_list_files
 
 NAME = "postgrey-search"
 COLUMNS = ("first_seen", "last_seen", "client", "name", "sender", "recipient", "state", "reason")
@@ -97,9 +97,11 @@ def run(options: argparse.Namespace) -> None:
     """Print what is found. Raises PostgreyError."""
     settings = settings_of(options, NAME, SERVER_FIELDS)
     query = _query(options, settings)
-    clients, complaints = read_lists(settings.whitelist_clients, is_named=_is_named("whitelist_clients", settings))
-    recipients, more = read_lists(settings.whitelist_recipients, is_named=_is_named("whitelist_recipients", settings))
-    for complaint in (*complaints, *more):
+    clients, complaints = read_list_files(settings.whitelist_clients, is_named=_is_named("whitelist_clients", settings))
+    recipients, more = read_list_files(
+        settings.whitelist_recipients, is_named=_is_named("whitelist_recipients", settings)
+    )
+    for complaint in (*complaints.values(), *more.values()):
         _say(complaint)
     with open_snapshot(settings.dbdir) as snapshot:
         standings = Standings(settings, snapshot.clients, clients, recipients)

@@ -7,14 +7,16 @@ whitelist: for those, the other database and the lists are asked. Called by `sea
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from postgrey_py.greylist.keys import IPV4_BITS, Address, TripletKey, parse_address, parse_client_key
+from postgrey_py.greylist.list_lines import Line, without_comment
 from postgrey_py.greylist.records import Record, has_passed, is_trusted, parse_record
 from postgrey_py.greylist.settings import Settings
-from postgrey_py.greylist.whitelist import ClientWhitelist, Line, RecipientWhitelist
+from postgrey_py.greylist.whitelists import ClientList, RecipientList, Watch
 
 PENDING, PASSED, TRUSTED, WHITELISTED = "pending", "passed", "trusted", "whitelisted"
 STATES = (PENDING, WHITELISTED, TRUSTED, PASSED)
@@ -53,19 +55,17 @@ class Standings:
         self._settings = settings
         self._trusted = list(_trusted_clients(clients, settings))
         self._trusted_in: dict[tuple[int, int], dict[int, Trusted]] = {}
-        self._client_lines = [line for line in client_lines if _has_entry(line)]
-        self._recipient_lines = [line for line in recipient_lines if _has_entry(line)]
-        self._clients = ClientWhitelist(self._client_lines)
-        self._recipients = RecipientWhitelist(self._recipient_lines)
-        self._single_clients = [(line, network) for line in self._client_lines if (network := _network_in(line))]
+        watch = Watch(time.thread_time)
+        self._clients = ClientList(client_lines, watch)
+        self._recipients = RecipientList(recipient_lines, watch)
+        self._single_clients = [(line, network) for line in client_lines if (network := _network_in(line))]
         self._find_client_line = lru_cache(_REMEMBERED_ANSWERS)(self._client_line)
-        self._find_recipient_line = lru_cache(_REMEMBERED_ANSWERS)(self._recipient_line)
 
     def of(self, key: TripletKey, record: Record, name: str | None = None) -> Standing:
         """Return how the mail of this triplet stands; `name` is that of the client, if it is known."""
         if has_passed(record, self._settings.delay):
             return Standing(PASSED)
-        line = self._find_recipient_line(key.recipient)
+        line = self._recipients.match(key.recipient)
         network = network_of(key, self._settings)
         if line is None and network is not None:
             line = self._find_client_line(name or "", network)
@@ -93,16 +93,11 @@ class Standings:
 
     def _client_line(self, name: str, network: _Network) -> Line | None:
         bits, length, value = network
-        address = Address(value << (bits - length), bits)
-        if self._clients.matches(name, address):
-            return next((line for line in self._client_lines if ClientWhitelist([line]).matches(name, address)), None)
+        listed = self._clients.match(name, Address(value << (bits - length), bits))
+        if listed is not None:
+            return listed
         # Of a client in a network, an entry may name the address.
         return next((line for line, single in self._single_clients if _is_within(single, network)), None)
-
-    def _recipient_line(self, recipient: str) -> Line | None:
-        if not self._recipients.matches(recipient):
-            return None
-        return next((line for line in self._recipient_lines if RecipientWhitelist([line]).matches(recipient)), None)
 
 
 def network_of(key: TripletKey, settings: Settings) -> _Network | None:
@@ -134,13 +129,9 @@ def _trusted_clients(clients: Iterable[tuple[bytes, bytes]], settings: Settings)
             yield Trusted(address, passes, last_seen or 0)
 
 
-def _has_entry(line: Line) -> bool:
-    return bool(line.text.partition("#")[0].strip())
-
-
 def _network_in(line: Line) -> _Network | None:
     """The network of an entry that is a whole address, with mask or without."""
-    text, slash, mask = line.text.partition("#")[0].strip().partition("/")
+    text, slash, mask = without_comment(line).partition("/")
     address = parse_address(text)
     if address is None or (slash and not (mask.isascii() and mask.isdigit() and int(mask) <= address.bits)):
         return None

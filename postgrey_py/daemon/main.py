@@ -79,10 +79,11 @@ def _run(command_line: CommandLine, arguments: list[str], passed: list[PassedSoc
             account = find_account(settings)
             prepare_process(arguments)
             log.line(Level.NOTICE, f"postgrey {__version__} starting, {describe_settings(settings)}")
-            whitelists = WhitelistFiles(settings)
+            whitelists = WhitelistFiles(settings, lambda text: log.complain(text))
             unreachable = find_unreachable_sockets(settings.unix, account)
             complaints = [*command_line.warnings, *whitelists.complaints, *unreachable]
             _complain(log, complaints, on_terminal=settings.daemonize)
+            log.line(Level.NOTICE, whitelists.summary())
             if settings.daemonize and (trouble := find_syslog_trouble()):
                 print(
                     f"postgrey: nothing will be logged: {trouble}; start syslog, or leave --daemonize out",

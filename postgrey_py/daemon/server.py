@@ -284,6 +284,7 @@ class Server:
         for text in await asyncio.to_thread(self._whitelists.reload):
             self.log.complain(text)
         self.turn.policy = _policy(self.settings, self._whitelists)
+        self.log.line(Level.WARNING, f"reloaded {self._whitelists.summary()}")
 
     def _log_exception(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """What asyncio would print with a traceback becomes a line in the log."""
@@ -295,7 +296,7 @@ class Server:
 
 def _policy(settings: Settings, whitelists: WhitelistFiles) -> Policy:
     """The rules with the whitelists that were read last."""
-    return Policy(settings, whitelists.clients, whitelists.recipients)
+    return Policy(settings, whitelists.current)
 
 
 def serve(

@@ -7,35 +7,68 @@ A line or file that can't be used costs a complaint, never an error.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 from postgrey_py.greylist.settings import Settings
-from postgrey_py.greylist.whitelist import ClientWhitelist, Line, RecipientWhitelist
-
-OPTIONAL_SUFFIX = ".local"
+from postgrey_py.greylist.whitelists import KINDS, AnyList, Watch, Whitelists
+from postgrey_py.listfiles import as_text, read_list_files
 
 
 class WhitelistFiles:
     """The whitelists of these settings as they were last read.
 
-    `complaints` has what there was to say about the files and lines at start.
+    `current` is the bundle, `complaints` has what there was to say about the files and lines when it was read, and
+    `failures` how many of these tell of something that is not in force. `report` is told, later, of patterns that take
+    too long.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._read = [
-            path for path in (*settings.whitelist_clients, *settings.whitelist_recipients) if os.access(path, os.R_OK)
-        ]
-        client_lines, self._unreadable_clients = _read_files(settings.whitelist_clients)
-        recipient_lines, self._unreadable_recipients = _read_files(settings.whitelist_recipients)
-        self.clients = ClientWhitelist(client_lines)
-        self.recipients = RecipientWhitelist(recipient_lines)
-        self.complaints = (
-            *self._unreadable_clients,
-            *_as_text(self.clients.warnings),
-            *self._unreadable_recipients,
-            *_as_text(self.recipients.warnings),
+    def __init__(self, settings: Settings, report: Callable[[str], None]) -> None:
+        self._paths = {"client": settings.whitelist_clients, "recipient": settings.whitelist_recipients}
+        # What a pattern costs others is the time of the thread that answers them.
+        self._watch = Watch(time.thread_time, lambda remark: report(as_text(remark)))
+        self._unreadable: dict[str, set[str]] = {kind: set(paths) for kind, paths in self._paths.items()}
+        self._read: list[str] = []
+        self.current = Whitelists()
+        self.complaints: list[str] = []
+        self.failures = 0
+        self.reload()
+
+    def reload(self) -> list[str]:
+        """Read the files again; returns what there is to complain of.
+
+        Unlike in 1.37, a list stays whole as it was where one of its files could be read before and can't any more.
+        """
+        complaints: list[str] = []
+        failures = 0
+        lists: dict[str, Any] = {}
+        for kind, paths in self._paths.items():
+            lines, unreadable = read_list_files(paths)
+            complaints += unreadable.values()
+            failures += len(unreadable)
+            if not set(unreadable) <= self._unreadable[kind]:
+                complaints.append(f"the {kind} whitelist stays as it was")
+                continue
+            self._unreadable[kind] = set(unreadable)
+            self._read += [path for path in paths if path not in unreadable and os.path.lexists(path)]
+            lists[kind] = KINDS[kind](lines, self._watch)
+            complaints += (as_text(remark.text) for remark in lists[kind].remarks)
+            failures += sum(not remark.is_in_force for remark in lists[kind].remarks)
+        # All at once, when all are made.
+        self.current = replace(self.current, **lists)
+        self.complaints, self.failures = complaints, failures
+        return complaints
+
+    def summary(self) -> str:
+        """How many entries of each list are in force, and how many lines are not used."""
+        lists: list[tuple[str, AnyList]] = [(kind, getattr(self.current, kind)) for kind in KINDS]
+        unused = sum(not remark.is_in_force for _, one in lists for remark in one.remarks)
+        counts = " and ".join(
+            f"{one.in_force} {_plural(one.in_force, 'entry', 'entries')} for {kind}s" for kind, one in lists
         )
+        return f"whitelists: {counts} in force, {unused} {_plural(unused, 'line', 'lines')} not used"
 
     def lost_to(self, user: str) -> list[str]:
         """Complaints about files that were read, but can't be any more: this user, who we are now, must not."""
@@ -45,51 +78,6 @@ class WhitelistFiles:
             if not os.access(path, os.R_OK)
         ]
 
-    def reload(self) -> list[str]:
-        """Read the files again; returns what there is to complain of.
 
-        Unlike in 1.37, a list stays whole as it was where one of its files could be read before and can't any more.
-        """
-        complaints: list[str] = []
-        lines, unreadable = _read_files(self._settings.whitelist_clients)
-        if set(unreadable) <= set(self._unreadable_clients):
-            self.clients = ClientWhitelist(lines)
-            self._unreadable_clients = unreadable
-            complaints += unreadable
-            complaints += _as_text(self.clients.warnings)
-        else:
-            complaints += [*unreadable, "the client whitelist stays as it was"]
-        lines, unreadable = _read_files(self._settings.whitelist_recipients)
-        if set(unreadable) <= set(self._unreadable_recipients):
-            self.recipients = RecipientWhitelist(lines)
-            self._unreadable_recipients = unreadable
-            complaints += unreadable
-            complaints += _as_text(self.recipients.warnings)
-        else:
-            complaints += [*unreadable, "the recipient whitelist stays as it was"]
-        return complaints
-
-
-def _read_files(paths: Sequence[str]) -> tuple[list[Line], list[str]]:
-    """The lines of these files, and a complaint for each that can't be read."""
-    lines: list[Line] = []
-    complaints: list[str] = []
-    for path in paths:
-        try:
-            with open(path, "rb") as file:
-                text = file.read().decode("latin-1")
-        except FileNotFoundError as error:
-            # Not everybody has entries of their own.
-            if not path.endswith(OPTIONAL_SUFFIX):
-                complaints.append(f"can't open {path}: {error.strerror}")
-        except OSError as error:
-            complaints.append(f"can't open {path}: {error.strerror}")
-        else:
-            name = os.fsencode(path).decode("latin-1")
-            lines += (Line(name, number, entry) for number, entry in enumerate(text.split("\n"), start=1))
-    return lines, complaints
-
-
-def _as_text(warnings: Iterable[str]) -> list[str]:
-    """Warnings that quote a file's bytes as Latin-1, as the text that the file's author saw."""
-    return [os.fsdecode(warning.encode("latin-1")) for warning in warnings]
+def _plural(number: int, one: str, more: str) -> str:
+    return one if number == 1 else more

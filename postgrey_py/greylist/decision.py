@@ -11,8 +11,8 @@ import enum
 from typing import NamedTuple
 
 from postgrey_py.greylist.keys import Address
+from postgrey_py.greylist.list_lines import Line
 from postgrey_py.greylist.request import Request
-from postgrey_py.greylist.whitelist import Line
 
 # Key and value of a record.
 Record = tuple[bytes, bytes]

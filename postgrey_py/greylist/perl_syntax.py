@@ -53,7 +53,7 @@ _TOKEN = re.compile(
     """,
     re.ASCII | re.VERBOSE | re.DOTALL,
 )
-_REFUSED = re.compile(r"\(\?[^)]{0,3}|\(\*\w*|\\.?|\[.{0,8}", re.DOTALL)
+_REFUSED = re.compile(r"\(\?[^)]{0,6}\)?|\(\*\w*|\\.?|\[.{0,8}", re.DOTALL)
 
 # `re` reads these as `regex` does.
 _PLAIN = re.compile(r"[\w@=:/,~%. <>;!\"'&-]", re.ASCII)

@@ -15,7 +15,7 @@ from postgrey_py.greylist.keys import client_key, parse_address, triplet_key
 from postgrey_py.greylist.records import format_record, parse_record
 from postgrey_py.greylist.request import Request
 from postgrey_py.greylist.settings import SECONDS_PER_HOUR, Settings
-from postgrey_py.greylist.whitelist import ClientWhitelist, RecipientWhitelist
+from postgrey_py.greylist.whitelists import Whitelists
 
 # A client's count goes up, and a whitelisted client's record is refreshed, at most this often.
 COUNTING_INTERVAL = SECONDS_PER_HOUR
@@ -63,13 +63,11 @@ class Policy:
     def __init__(
         self,
         settings: Settings,
-        client_whitelist: ClientWhitelist,
-        recipient_whitelist: RecipientWhitelist,
+        whitelists: Whitelists,
         wants_facts: bool = False,
     ) -> None:
         self._settings = settings
-        self._client_whitelist = client_whitelist
-        self._recipient_whitelist = recipient_whitelist
+        self._whitelists = whitelists
         self._wants_facts = wants_facts
 
     def examine(self, request: Request) -> Decision | Question:
@@ -77,10 +75,12 @@ class Policy:
         address = parse_address(request.client_address)
         if address is None:
             return Decision(Action.PASS, Reason.UNKNOWN_ADDRESS)
-        if self._client_whitelist.matches(request.client_name, address):
-            return Decision(Action.PASS, Reason.CLIENT_WHITELIST)
-        if self._recipient_whitelist.matches(request.recipient):
-            return Decision(Action.PASS, Reason.RECIPIENT_WHITELIST)
+        entry = self._whitelists.client.match(request.client_name, address)
+        if entry is not None:
+            return Decision(Action.PASS, Reason.CLIENT_WHITELIST, 0, None, entry)
+        entry = self._whitelists.recipient.match(request.recipient)
+        if entry is not None:
+            return Decision(Action.PASS, Reason.RECIPIENT_WHITELIST, 0, None, entry)
         return Question(request, address)
 
     def judge(self, question: Question, records: Records, facts: Facts | None, now: int) -> Decision | Wanted:

@@ -16,12 +16,13 @@ from postgrey_py.database.environment import Environment
 from postgrey_py.database.reopening import reopen
 from postgrey_py.database.store import Store, Table
 from postgrey_py.errors import DatabaseError
+from postgrey_py.greylist.list_lines import Line
 from postgrey_py.greylist.loglines import Level
 from postgrey_py.greylist.policy import Policy
 from postgrey_py.greylist.request import Request
 from postgrey_py.greylist.settings import Settings
 from postgrey_py.greylist.texts import ReplyTexts
-from postgrey_py.greylist.whitelist import ClientWhitelist, Line, RecipientWhitelist
+from postgrey_py.greylist.whitelists import ClientList, Whitelists
 from postgrey_py.protocol.reader import RawRequest, RequestReader
 from tests.support import policy as policy_client
 
@@ -113,7 +114,7 @@ class World:
         self.store = WatchedStore(self.environment, self.events)
         self.triplets = self.store.fragile
         settings = Settings(greylist_text="wait", x_greylist_header="X: %t")
-        policy = Policy(settings, ClientWhitelist([Line("clients", 1, "white.example")]), RecipientWhitelist())
+        policy = Policy(settings, Whitelists(ClientList([Line("clients", 1, "white.example")])))
         self.turn = self.make_turn(policy, settings)
 
     def make_turn(self, policy: Policy, settings: Settings) -> Turn:
@@ -257,7 +258,7 @@ def test_a_turn_without_requests_does_nothing(world: World) -> None:
 
 def test_bytes_beyond_ascii_come_back_as_they_came(world: World) -> None:
     settings = Settings(greylist_text="caf\xe9 %r")
-    world.turn = world.make_turn(Policy(settings, ClientWhitelist(), RecipientWhitelist()), settings)
+    world.turn = world.make_turn(Policy(settings, Whitelists()), settings)
     events = world.ask(recipient="bob@\xc3\xa9\xff")
     assert events[-1] == ("client", b"action=DEFER_IF_PERMIT 4.2.0 caf\xe9 \xc3\xa9\xff\n\n")
 
@@ -472,7 +473,7 @@ class BuggyPolicy(Policy):
 
 @pytest.fixture
 def buggy(world: World) -> World:
-    world.turn = world.make_turn(BuggyPolicy(Settings(), ClientWhitelist(), RecipientWhitelist()), Settings())
+    world.turn = world.make_turn(BuggyPolicy(Settings(), Whitelists()), Settings())
     return world
 
 

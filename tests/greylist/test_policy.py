@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from postgrey_py.greylist.decision import NO_FACTS, Decision, Question, Reason, Wanted
 from postgrey_py.greylist.instances import REMEMBERED_INSTANCES, RecentInstances
+from postgrey_py.greylist.list_lines import Line
 from postgrey_py.greylist.loglines import Level, LogLine, complaint, decision_lines
 from postgrey_py.greylist.policy import ClientHistory, Policy, Records
 from postgrey_py.greylist.request import Request, make_request
 from postgrey_py.greylist.settings import SECONDS_PER_DAY, SECONDS_PER_HOUR, Settings
 from postgrey_py.greylist.texts import ReplyTexts
-from postgrey_py.greylist.whitelist import ClientWhitelist, Line, RecipientWhitelist
+from postgrey_py.greylist.whitelists import ClientList, RecipientList, Whitelists
 
 untimed = hypothesis_settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -115,8 +116,10 @@ def make_world(
     settings = Settings(hostname="mx.example.org", **options)
     policy = Policy(
         settings,
-        ClientWhitelist(Line("clients", number, text) for number, text in enumerate(whitelist, 1)),
-        RecipientWhitelist(Line("recipients", number, text) for number, text in enumerate(recipients, 1)),
+        Whitelists(
+            ClientList(Line("clients", number, text) for number, text in enumerate(whitelist, 1)),
+            RecipientList(Line("recipients", number, text) for number, text in enumerate(recipients, 1)),
+        ),
     )
     return World(policy, ReplyTexts(settings, "9.9"), *tables)
 

@@ -3,33 +3,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
-from postgrey_py.commands.list_files import read_lines
 from postgrey_py.errors import PostgreyError
 from postgrey_py.greylist.keys import IPV4_BITS, Address
-from postgrey_py.greylist.whitelist import ClientWhitelist, Line
+from postgrey_py.greylist.list_lines import Line
+from postgrey_py.greylist.whitelists import ClientList, Watch
+from postgrey_py.listfiles import as_text, read_list_file
 
 
 class ClientFilter:
     """Files with entries as in the server's client whitelist. Raises PostgreyError where one can't be read.
 
-    `warnings` has a text for each line that could not be used.
+    `say` is told what there is to say about lines, and later of patterns that take too long.
     """
 
-    def __init__(self, skipped: Sequence[str], matched: Sequence[str], skips_pools: bool) -> None:
-        self._skipped = ClientWhitelist(_read_lines(skipped)) if skipped else None
-        self._matched = ClientWhitelist(_read_lines(matched)) if matched else None
+    def __init__(
+        self, skipped: Sequence[str], matched: Sequence[str], skips_pools: bool, say: Callable[[str], None]
+    ) -> None:
+        watch = Watch(time.thread_time, lambda remark: say(as_text(remark)))
+        self._skipped = ClientList(_read_lines(skipped), watch) if skipped else None
+        self._matched = ClientList(_read_lines(matched), watch) if matched else None
         self._skips_pools = skips_pools
         self.has_entries = bool(skipped or matched or skips_pools)
-        lists = [listed for listed in (self._skipped, self._matched) if listed is not None]
-        self.warnings = [warning for listed in lists for warning in listed.warnings]
+        for listed in (self._skipped, self._matched):
+            for remark in listed.remarks if listed is not None else ():
+                say(as_text(remark.text))
 
     def is_wanted(self, name: str, address: Address) -> bool:
         """Whether the report is about this client."""
-        if self._matched is not None and not self._matched.matches(name, address):
+        if self._matched is not None and not self._matched.match(name, address):
             return False
-        if self._skipped is not None and self._skipped.matches(name, address):
+        if self._skipped is not None and self._skipped.match(name, address):
             return False
         return not (self._skips_pools and is_in_pool(name, address))
 
@@ -46,7 +52,7 @@ def _read_lines(paths: Sequence[str]) -> list[Line]:
     lines: list[Line] = []
     for path in paths:
         try:
-            lines += read_lines(path)
+            lines += read_list_file(path)
         except OSError as error:
             raise PostgreyError(f"can't open {path}: {error.strerror}") from error
     return lines

@@ -120,10 +120,7 @@ def _load_client_filter(options: argparse.Namespace) -> IsWanted | None:
         return None
     from postgrey_py.commands.report.client_filter import ClientFilter
 
-    clients = ClientFilter(options.skip_clients, options.match_clients, options.skip_pool)
-    for warning in clients.warnings:
-        _say(warning)
-    return clients.is_wanted
+    return ClientFilter(options.skip_clients, options.match_clients, options.skip_pool, _say).is_wanted
 
 
 def _load_plot() -> Draw:

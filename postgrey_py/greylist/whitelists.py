@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Lists of clients and recipients, made of lines, as one bundle that is never changed: a reload makes another.
+
+A match is the line that it comes from. Domains are found by suffix in a dictionary, networks by prefix length, and
+patterns as `patterns` does it. Answers for recent clients and recipients are remembered. A further kind of list is a
+class with `match`, `remarks` and `in_force`, a field of Whitelists, and its name in KINDS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TypeAlias
+
+from postgrey_py.greylist.client_entries import read_client_line
+from postgrey_py.greylist.keys import IPV4_BITS, IPV6_BITS, Address
+from postgrey_py.greylist.list_lines import Entries, Line, quote
+from postgrey_py.greylist.lowercase import ascii_lower
+from postgrey_py.greylist.patterns import Pattern, PatternSet, Slow, TooSlowError
+from postgrey_py.greylist.recipient_entries import read_recipient_line
+
+REMEMBERED_ANSWERS = 4096
+
+
+def _no_clock() -> float:
+    """Stand for a clock that never moves: every pattern has its time, and all of them together have no limit."""
+    return 0.0
+
+
+def _no_report(_: str) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How patterns are watched: a clock of processor time in seconds, and who is told of those that take too long."""
+
+    clock: Callable[[], float] = _no_clock
+    report: Callable[[str], None] = _no_report
+
+
+class ClientList:
+    """Clients by domain, by network, and by patterns on their name.
+
+    `remarks` has what there is to tell about lines; `in_force` says how many lines are.
+    """
+
+    def __init__(self, lines: Iterable[Line] = (), watch: Watch = Watch()) -> None:
+        entries, self.in_force = _read(lines, read_client_line)
+        self.remarks = tuple(entries.remarks)
+        self._names = entries.names
+        self._below = entries.below
+        self._networks = {
+            bits: tuple((bits - length, lines) for (b, length), lines in sorted(entries.networks.items()) if b == bits)
+            for bits in (IPV4_BITS, IPV6_BITS)
+        }
+        self._patterns = _Patterns(entries.patterns, watch) if entries.patterns else None
+        self._remembered = lru_cache(REMEMBERED_ANSWERS)(self._match)
+
+    def match(self, name: str, address: Address) -> Line | None:
+        """The line that lists the client with this name and address."""
+        try:
+            return self._remembered(name, address)
+        except TooSlowError:
+            # Not remembered: it may be told another time.
+            return None
+
+    def _match(self, name: str, address: Address) -> Line | None:
+        lowered = ascii_lower(name)
+        line = _find_suffix(lowered, self._names)
+        if line is None and self._below:
+            line = _find_suffix(lowered.partition(".")[2], self._below)
+        if line is not None:
+            return line
+        value, bits = address
+        for shift, values in self._networks[bits]:
+            if value >> shift in values:
+                return values[value >> shift]
+        return None if self._patterns is None else self._patterns.match(name)
+
+
+class RecipientList:
+    """Recipients by domain, user and address, and by patterns on the whole address.
+
+    `remarks` has what there is to tell about lines; `in_force` says how many lines are.
+    """
+
+    def __init__(self, lines: Iterable[Line] = (), watch: Watch = Watch()) -> None:
+        entries, self.in_force = _read(lines, read_recipient_line)
+        self.remarks = tuple(entries.remarks)
+        # "user@domain" and "user@" contain the sign, a domain does not: one dictionary holds all three.
+        self._names = entries.names
+        self._domains = entries.domains
+        self._below = entries.below
+        self._users = entries.users
+        self._has_stars = bool(entries.domains or entries.below or entries.users)
+        self._patterns = _Patterns(entries.patterns, watch) if entries.patterns else None
+        self._remembered = lru_cache(REMEMBERED_ANSWERS)(self._match)
+
+    def match(self, recipient: str) -> Line | None:
+        """The line that lists this address."""
+        try:
+            return self._remembered(recipient)
+        except TooSlowError:
+            return None
+
+    def _match(self, recipient: str) -> Line | None:
+        lowered = ascii_lower(recipient)
+        user, at, domain = lowered.partition("@")
+        line = _find_user(user, domain, self._names) if at else None
+        if line is None:
+            # Entries of a domain match behind the last @ or any dot after it, but not the start of an address without.
+            domain = lowered.rpartition("@")[2] if at else lowered.partition(".")[2]
+            line = _find_suffix(domain, self._names)
+        if line is None and self._has_stars and at:
+            line = self._match_stars(user, domain)
+        if line is not None:
+            return line
+        return None if self._patterns is None else self._patterns.match(recipient)
+
+    def _match_stars(self, user: str, domain: str) -> Line | None:
+        """The line with a wildcard that lists this user in this domain."""
+        line = self._domains.get(domain) or _find_suffix(domain.partition(".")[2], self._below)
+        while line is None and self._users and domain:
+            domain = domain.partition(".")[2]
+            line = _find_user(user, domain, self._users)
+        return line
+
+
+@dataclass(frozen=True, slots=True)
+class Whitelists:
+    """All lists, by kind."""
+
+    client: ClientList = field(default_factory=ClientList)
+    recipient: RecipientList = field(default_factory=RecipientList)
+
+
+AnyList: TypeAlias = "ClientList | RecipientList"
+KINDS: dict[str, Callable[[Iterable[Line], Watch], AnyList]] = {"client": ClientList, "recipient": RecipientList}
+
+
+class _Patterns:
+    """The patterns of a list, each with its line."""
+
+    def __init__(self, patterns: list[tuple[Pattern, Line]], watch: Watch) -> None:
+        self._lines = [line for _, line in patterns]
+        self._tell = watch.report
+        self._set = PatternSet([pattern for pattern, _ in patterns], watch.clock, self._report)
+
+    def match(self, text: str) -> Line | None:
+        """The line of a pattern that matches. Raises TooSlowError where none did for want of time."""
+        number = self._set.search(text)
+        return None if number is None else self._lines[number]
+
+    def _report(self, slow: Slow) -> None:
+        if slow.number is None:
+            text = f"{self._lines[0].file}: its patterns together took too long for a request, and did not match it"
+        else:
+            line = self._lines[slow.number]
+            entry = quote(line.text.partition("#")[0].strip())
+            what = "is left out until the next reload" if slow.is_left_out else "did not match it"
+            often = "keeps taking too long, and" if slow.is_left_out else "took too long for a request, and"
+            text = line.remark(f"the pattern {entry} {often} {what}: write one with fewer * and +")
+        self._tell(text)
+
+
+def _read(lines: Iterable[Line], read_line: Callable[[Line, Entries], bool]) -> tuple[Entries, int]:
+    """What these lines add up to, and how many are in force."""
+    entries = Entries()
+    number = sum(read_line(line, entries) for line in lines)
+    return entries, number - sum(not remark.is_in_force for remark in entries.remarks)
+
+
+def _find_suffix(name: str, names: dict[str, Line]) -> Line | None:
+    """The line for the name, or for what stands behind one of its dots."""
+    while name:
+        if name in names:
+            return names[name]
+        name = name.partition(".")[2]
+    return None
+
+
+def _find_user(user: str, domain: str, names: dict[str, Line]) -> Line | None:
+    """The line for `user@domain` or `user@`, with or without any `+extension` of the user."""
+    # An extension has at least one character.
+    rest = user[:-1]
+    while True:
+        line = names.get(f"{user}@{domain}") or names.get(f"{user}@")
+        if line is not None:
+            return line
+        user, plus, _ = rest.rpartition("+")
+        if not plus:
+            return None
+        rest = user
