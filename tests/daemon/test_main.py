@@ -36,8 +36,9 @@ def test_quiet_and_verbose_choose_what_is_logged(start: StartServer, tmp_path: P
         texts = [line.partition(",")[0] for line in lines]
         assert texts[0].startswith("postgrey ")
         assert texts[0].endswith(" starting")
-        assert texts[1].startswith("listening on inet:127.0.0.1:")
-        assert texts[2:] == ["ignoring garbage: <garbage>", "action=greylist", "stopped"]
+        assert texts[1] == "whitelists: 0 entries for clients and 0 entries for recipients in force"
+        assert texts[2].startswith("listening on inet:127.0.0.1:")
+        assert texts[3:] == ["ignoring garbage: <garbage>", "action=greylist", "stopped"]
 
 
 def test_verbose_adds_what_is_only_of_interest(start: StartServer) -> None:
