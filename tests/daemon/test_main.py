@@ -56,14 +56,14 @@ def test_journal_is_told_the_level_of_each_line(start: StartServer, tmp_path: Pa
     log.touch()
     stream = f"{log.stat().st_dev}:{log.stat().st_ino}"
     lines = lines_at(start, tmp_path / "db", env={"JOURNAL_STREAM": stream})
-    assert [line[:3] for line in lines] == ["<5>", "<5>", "<4>", "<5>", "<5>"]
-    assert lines[2] == "<4>ignoring garbage: <garbage>"
+    assert [line[:3] for line in lines] == ["<5>", "<5>", "<5>", "<4>", "<5>", "<5>"]
+    assert lines[3] == "<4>ignoring garbage: <garbage>"
 
 
 def test_stream_that_is_not_the_journal_gets_no_levels(start: StartServer, tmp_path: Path) -> None:
     """The variable is inherited by whatever a service starts, with standard error going elsewhere."""
     lines = lines_at(start, tmp_path / "db", env={"JOURNAL_STREAM": "8:12345"})
-    assert lines[2] == "ignoring garbage: <garbage>"
+    assert lines[3] == "ignoring garbage: <garbage>"
 
 
 def test_the_start_names_what_decides(start: StartServer, tmp_path: Path) -> None:
