@@ -17,10 +17,12 @@ import shutil
 import subprocess
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from postgrey_py.commands.formats import printable
+from postgrey_py.commands.journal import as_lines
 from postgrey_py.errors import PostgreyError
 
 STANDARD_INPUT = "-"
@@ -32,6 +34,7 @@ _SHOWN_BYTES = 60
 # Each block is searched several times, and should stay in the processor's cache meanwhile.
 _BLOCK_BYTES = 64 << 10
 
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _GZIP, _BZIP2, _XZ, _ZSTD = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"
 
 
@@ -40,6 +43,11 @@ class LogFile(NamedTuple):
 
     name: str
     file: io.BufferedIOBase
+    is_standard_input: bool = False
+
+
+# Is told of each block, and of which file it is.
+Watcher = Callable[[str, bytes], None]
 
 
 class LogText:
@@ -48,25 +56,33 @@ class LogText:
     It comes in blocks of whole lines, so that the few which matter can be found without touching the others. `total` is
     how many lines there were, `lines_of_block` how many the last block has. Raises PostgreyError for a file that can't
     be read to its end.
+
+    The caller says in `has_bare_messages` whether there are lines without heads; then those that look like no line of a
+    log are none to complain of. How many lines are empty it counts in `blank`.
     """
 
-    def __init__(self, files: Sequence[LogFile]) -> None:
+    def __init__(self, files: Sequence[LogFile], watch: Watcher | None = None) -> None:
         self.total = 0
         self.lines_of_block = 0
-        self.skipped = 0
-        self._first_skipped = ""
+        self.blank = 0
+        self.has_bare_messages = False
+        self._skipped = _Skipped()
+        self._strange = _Skipped()
         self._files = files
+        self._watch = watch
         self._name = ""
         self._block = b""
         self._lines_before = 0
 
     def blocks(self) -> Iterator[bytes]:
         """All text; each block ends with a line end."""
-        for name, file in self._files:
+        for name, file, _ in self._files:
             self._name, self._lines_before = name, 0
             try:
-                for self._block in _whole_lines(file):
+                for self._block in as_lines(_whole_lines(file)):
                     self.lines_of_block = self._block.count(b"\n")
+                    if self._watch is not None:
+                        self._watch(name, self._block)
                     yield self._block
                     self._lines_before += self.lines_of_block
                     self.total += self.lines_of_block
@@ -74,22 +90,51 @@ class LogText:
                 place = f"{name} behind line {self._lines_before}"
                 raise PostgreyError(f"can't read {place}: {_explain(error)}") from error
 
-    def skip(self, start: int) -> None:
-        """Count the line that starts here in the last block as one that can't be read."""
-        self.skipped += 1
-        if self.skipped == 1:
-            number = self._lines_before + self._block.count(b"\n", 0, start) + 1
+    def skip(self, start: int, is_strange: bool = False) -> None:
+        """Count the line that starts here in the last block as one that can't be read; as a strange one if it does not
+        even look like a line of a log."""
+        skipped = self._strange if is_strange else self._skipped
+        skipped.count += 1
+        if skipped.count == 1:
+            within = self._block.count(b"\n", 0, start) + 1
             line = self._block[start : start + _SHOWN_BYTES].partition(b"\n")[0]
-            self._first_skipped = f"{self._name} line {number}: '{printable(line)}'"
+            skipped.first = f"{self._name} line {self._lines_before + within}: '{printable(line)}'"
+            skipped.place = self.total + within
+
+    @property
+    def skipped(self) -> int:
+        """How many lines could not be read."""
+        return self._skipped.count + (0 if self.has_bare_messages else self._strange.count)
+
+    @property
+    def emptiness(self) -> str | None:
+        """One line that says that there was nothing to read; None when there was something."""
+        if self.total != self.blank:
+            return None
+        names = self._files[0].name if len(self._files) == 1 else f"all {len(self._files)} files"
+        return f"the log is empty: {names}"
 
     def complaint(self) -> str | None:
-        """One line about all that were skipped; None when there were none. Raises PostgreyError when there were no
-        others."""
-        if self.skipped and self.skipped == self.total:
-            raise PostgreyError(f"no line could be read, the first is {self._first_skipped}: is that a mail log?")
-        if self.skipped <= 1:
-            return f"1 line could not be read and was skipped: {self._first_skipped}" if self.skipped else None
-        return f"{self.skipped} lines could not be read and were skipped, the first: {self._first_skipped}"
+        """One line about all lines that were skipped; None when there were none. Raises PostgreyError when there were
+        no others."""
+        if not self.skipped:
+            return None
+        kinds = (self._skipped,) if self.has_bare_messages else (self._skipped, self._strange)
+        first = min((kind for kind in kinds if kind.count), key=lambda kind: kind.place).first
+        if self.skipped == self.total - self.blank:
+            raise PostgreyError(f"no line could be read, the first is {first}: is that a mail log?")
+        if self.skipped == 1:
+            return f"1 line could not be read and was skipped: {first}"
+        return f"{self.skipped} lines could not be read and were skipped, the first: {first}"
+
+
+@dataclass(slots=True)
+class _Skipped:
+    """How many lines of a kind could not be read; what to say of the first of them, and how many lines it ends."""
+
+    count: int = 0
+    first: str = ""
+    place: int = 0
 
 
 def open_logs(paths: Sequence[str]) -> list[LogFile]:
@@ -123,7 +168,7 @@ def _open_log(path: str) -> LogFile:
     try:
         raw = os.dup(sys.stdin.fileno()) if path == STANDARD_INPUT else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         file = open(raw, "rb")  # noqa: SIM115 - it stays open until the end of the program
-        return LogFile(name, _decompress(name, file))
+        return LogFile(name, _decompress(name, file), path == STANDARD_INPUT)
     except OSError as error:
         raise PostgreyError(f"can't open {name}: {_explain(error)}") from error
 
@@ -131,6 +176,8 @@ def _open_log(path: str) -> LogFile:
 def _decompress(name: str, file: io.BufferedReader) -> io.BufferedIOBase:
     """The contents of a file, which may begin like one that is compressed, whatever its name is."""
     start = file.peek(len(_XZ))
+    if start.startswith(_UTF_16):
+        raise PostgreyError(f"{name} is in UTF-16: put `iconv -f utf-16 -t utf-8` before this command")
     if start.startswith(_GZIP):
         return gzip.GzipFile(fileobj=file)
     if start.startswith(_BZIP2):

@@ -14,14 +14,20 @@ from operator import methodcaller
 from typing import NamedTuple
 
 from postgrey_py.commands.logfiles import LogText
-from postgrey_py.commands.logtime import LIKELY_STARTS, lacks_time, stamp_of
-from postgrey_py.errors import UsageError
+from postgrey_py.commands.loghead import find_head, find_repetition, is_blank, lacks_head, message_start
+from postgrey_py.commands.logtime import LIKELY_STARTS
+from postgrey_py.commands.rejection import is_rejection, read_rejection
+from postgrey_py.errors import PostgreyError, UsageError
+
+# For a pattern that an administrator has written; what is usual takes some microseconds.
+SEARCH_SECONDS = 2.0
 
 
 class Kind(enum.Enum):
     """What happened to a mail."""
 
     REJECTED = "Postfix told the client to come back later, in the words of greylisting"
+    WARNED = "Postfix only warned that it would have told so (warn_if_reject), and took the mail"
     GREYLISTED = "the server deferred it"
     RETURNED = "the server let it pass when it came back; the line has the delay"
     KNOWN = "the server let it pass because its triplet has passed before"
@@ -30,7 +36,8 @@ class Kind(enum.Enum):
 
 
 class Event(NamedTuple):
-    """What one line says; `delay` is None but for RETURNED."""
+    """What one line says; `delay` is None but for RETURNED, `times` how often it happened. `stamp` is the time as the
+    line has it, empty where it has none."""
 
     kind: Kind
     stamp: str
@@ -39,56 +46,43 @@ class Event(NamedTuple):
     sender: str
     recipient: str
     delay: int | None
+    times: int = 1
 
 
 class Unreadable(enum.Enum):
-    """What is read instead of an event where a line should say what happened to a mail, and does not."""
+    """What is read instead of an event: a LINE that should say what happened to a mail and does not, or one that is
+    STRANGE to a log."""
 
     LINE = enum.auto()
+    STRANGE = enum.auto()
 
 
 # What one line says; None where that is nothing about greylisting.
 Reading = Event | Unreadable | None
 
 
-# What syslog and a queue id put before the message. The message is anchored to it, because what clients say stands in
-# log lines too, and some would say `reject:` or `action=`.
-_HEAD = r"[^\[]*(?:\[\d+\])?: (?:\[ID [^\]]*\] )?(?:\w+: )?"
-# The port is there with smtpd_client_port_logging.
-_CLIENT = r"([^\[\s]+)\[([^\]\s]*)\](?::\w+)?"
-# An address as Postfix logs it; in double quotes anything may stand. There is but one way to match each: were there
-# more, a line with a single quote would take for ever.
-_ADDRESS = r'([^">]*(?:"(?:[^"\\]|\\.)*"[^">]*)*|[^>]*)'
-
-_REJECT = rf"{_HEAD}(?:[\w-]+-)?reject: \S+ from {_CLIENT}: (\d)\d\d "
-# Strict first; the second is for what does not look like Postfix.
-_REJECTIONS = (
-    re.compile(rf"{_REJECT}.*?; from=<{_ADDRESS}> to=<{_ADDRESS}>(?= proto=|\s*$)", re.ASCII),
-    # unlike 1.37: that takes the last `from=` of any line, which a client can write into its HELO.
-    re.compile(rf".*?reject: .*? {_CLIENT}: (\d)\d\d .*?from=<{_ADDRESS}> to=<{_ADDRESS}>", re.ASCII),
-)
-_DECISION_START = re.compile(rf"{_HEAD}action=(greylist|pass), reason=", re.ASCII)
+_DECISION_START = re.compile(r"(?:\w{1,40}: )?action=(greylist|pass), reason=", re.ASCII)
 _DECISION = re.compile(
-    # 1.37: empty attributes are left out.
-    r"(?P<reason>[^,]*)(?:, delay=(?P<delay>\d+))?(?:, client_name=(?P<name>[^,]*))?, client_address=(?P<address>[^,]*)"
-    r"(?:, sender=(?P<sender>.*?))?(?:, recipient=(?P<recipient>[^\r]*))?\r?$",
+    r"([^,]*)(?:, delay=(\d{1,18}))?(?:, client_name=([^,]*))?"
+    # With its mask in the log of Debian's 1.36.
+    r", client_address=([^,/\s]*)(?:/\d+)?(?=, sender=|, recipient=|$)",
     re.ASCII,
 )
-_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"|\\(.)')
-_ESCAPED = re.compile(r"\\(.)")
 
 # What nearly all lines look like; of others, the groups are empty. In a text of many lines it finds what is in each of
-# them in a fraction of the time that reading them one by one takes.
-_STAMP = r"([A-Z][a-z]{2} [ \d]\d [\d:]{8}|\d{4}-[\dT:.+-]+)"
+# them in a fraction of the time that reading them one by one takes. Host and program have no colon within, so that the
+# head is one.
+_USUAL_HEAD = r"([A-Z][a-z]{2} [ \d]\d [\d:]{8}|\d{4}-[\dT:.+-]+) [^\s:\[]+ [^\s:\[]+\[\d+\]: "
 _REJECTION_LINES = re.compile(
-    rf"{_STAMP} [^\[\n]*\[\d+\]: \w+: reject: RCPT from ([^\[\s]+)\[([^\]\s]*)\]: (\d)\d\d "
+    rf"{_USUAL_HEAD}\w+: reject: RCPT from ([^\[\s]+)\[([^\]\s]*)\]: (\d)\d\d "
     r'[^;"\n]*; from=<([^">\\\n]*)> to=<([^">\\\n]*)> proto=.*\n'
     r"|.*\n",
     re.ASCII,
 )
 _DECISION_LINES = re.compile(
-    rf"{_STAMP} [^\[\n]*\[\d+\]: action=(greylist|pass), reason=([^,\n]*)(?:, delay=(\d+))?"
-    r"(?:, client_name=([^,\s]*))?, client_address=([^,\s]*)(?:, sender=([^,\s]*))?, recipient=([^,\s]*)\n"
+    rf"{_USUAL_HEAD}action=(greylist|pass), reason=([^,\n]*)(?:, delay=(\d+))?"
+    r"(?:, client_name=([^,\s]*))?, client_address=([^,/\s]*)(?:/\d+)?"
+    r"(?:, sender=([^,\s]*))?, recipient=([^,\s]*)\r?\n"
     r"|.*\n",
     re.ASCII,
 )
@@ -103,7 +97,8 @@ _PASS_KINDS = {
 def compile_greylist_text(text: str) -> Callable[[bytes], object]:
     """What finds the text of greylisted mail in a log line: a pattern in Perl's syntax. Raises UsageError.
 
-    `%s` and `%r` stand for any number and any domain, as in the text that the server is given.
+    `%s` and `%r` stand for any number and any domain, as in the text that the server is given. A search that takes too
+    long raises PostgreyError.
     """
     pattern = text.replace("%s", r"\d+").replace("%r", r"\S+").encode("utf-8", "surrogateescape")
     if pattern.replace(b" ", b"").isalnum():
@@ -111,36 +106,52 @@ def compile_greylist_text(text: str) -> Callable[[bytes], object]:
     import regex
 
     try:
-        return regex.compile(pattern, regex.VERSION0).search  # type: ignore[no-any-return]
+        compiled = regex.compile(pattern, regex.VERSION0)
     except regex.error as error:
         raise UsageError(f"--greylist-text: {text!r} is no regular expression: {error}") from error
+
+    def search(line: bytes) -> object:
+        try:
+            return compiled.search(line, timeout=SEARCH_SECONDS)
+        except TimeoutError as error:
+            raise PostgreyError(f"--greylist-text: {text!r} takes too long on a line: write it simpler") from error
+
+    return search
 
 
 class EventReader:
     """What a log says about greylisting, in its order; lines that can't be read are counted there.
 
     `has_greylist_text` finds the text with which the server defers mail. Where Postfix tells of deferrals, what the
-    server tells of them is left out; `is_of_postfix` is true once a line has shown that.
+    server tells of them is left out; `is_of_postfix` is true once a line has shown that, `has_events` once there was
+    an event.
     """
 
     def __init__(self, log: LogText, has_greylist_text: Callable[[bytes], object]) -> None:
         self.is_of_postfix = False
+        self.has_events = False
         self._log = log
         self._has_greylist_text = has_greylist_text
+        self._last: Reading = None
 
     def __iter__(self) -> Iterator[Event]:
         for block in self._log.blocks():
-            rejections = _lines_with(b"reject: ", block)
-            self.is_of_postfix |= bool(rejections)
+            rejections = _lines_with(b"reject: ", block) | _lines_with(b"reject_warning: ", block)
+            self.is_of_postfix = self.is_of_postfix or any(map(_is_of_postfix, rejections.values()))
             decisions = _lines_with(b"action=pass" if self.is_of_postfix else b"action=", block)
             # Each line is read as the first that it looks like.
             readings = self._find_strange_lines(block) | _read_decisions(decisions) | self._read_rejections(rejections)
+            readings |= self._find_repeated(block, readings)
+            self._last = readings.get(block.rfind(b"\n", 0, -1) + 1)
             for start in sorted(readings):
                 event = readings[start]
-                if event is Unreadable.LINE:
-                    self._log.skip(start)
-                elif event is not None:
+                if isinstance(event, Event):
+                    # A log without heads has lines that can't be told from those of no log.
+                    self.has_events = True
+                    self._log.has_bare_messages |= not event.stamp
                     yield event
+                elif event is not None:
+                    self._log.skip(start, is_strange=event is Unreadable.STRANGE)
 
     # What is done with every line decides how long a report takes: most are not about greylisting, and are not touched.
     # Lines, and what was read in them, are kept by where they start.
@@ -153,19 +164,40 @@ class EventReader:
             if code == "4":
                 readings[start] = Event(Kind.REJECTED, stamp, name, address, sender, recipient, None)
             elif not stamp:
-                readings[start] = read_rejection(told[start].decode("latin-1"))
+                readings[start] = read_line(told[start].decode("latin-1"))
         return readings
 
+    def _find_repeated(self, block: bytes, readings: dict[int, Reading]) -> dict[int, Reading]:
+        """The lines that say how often the one before was repeated, where that tells of a mail."""
+        found: dict[int, Reading] = {}
+        for start, line in _lines_with(b" repeated ", block).items():
+            text = line.decode("latin-1")
+            head = find_head(text)
+            repeated = find_repetition(text, head) if head else 0
+            if head is None or not repeated:
+                continue
+            before = block.rfind(b"\n", 0, max(0, start - 1)) + 1
+            reading = (found.get(before) or readings.get(before)) if start else self._last
+            if isinstance(reading, Event):
+                found[start] = reading._replace(times=repeated, stamp=head.stamp or reading.stamp)
+        return found
+
     def _find_strange_lines(self, block: bytes) -> dict[int, Reading]:
-        """The lines that have no time. Those that say what happened to a mail count as such."""
+        """The lines that have no head. Those that say what happened to a mail count as such."""
         start = block[:4]
-        if start in LIKELY_STARTS and block.count(b"\n" + start) == self._log.lines_of_block - 1:
+        if (
+            start in LIKELY_STARTS
+            and not lacks_head(block[: block.find(b"\n")])
+            and block.count(b"\n" + start) == self._log.lines_of_block - 1
+        ):
             return {}
         found: dict[int, Reading] = {}
         place = 0
-        for line in block.split(b"\n"):
-            if lacks_time(line) and b"action=" not in line:
-                found[place] = Unreadable.LINE
+        for line in block[:-1].split(b"\n"):
+            if is_blank(line):
+                self._log.blank += 1
+            elif lacks_head(line):
+                found[place] = Unreadable.STRANGE
             place += len(line) + 1
         return found
 
@@ -179,7 +211,9 @@ def _read_decisions(lines: dict[int, bytes]) -> dict[int, Reading]:
             kind = _kind(action, reason, seconds)
             readings[start] = Event(kind, stamp, name, address, sender, recipient, seconds)
         else:
-            readings[start] = read_decision(lines[start].decode("latin-1"))
+            reading = read_line(lines[start].decode("latin-1"))
+            if reading is not Unreadable.STRANGE:
+                readings[start] = reading
     return readings
 
 
@@ -198,40 +232,57 @@ def _lines_with(text: bytes, block: bytes) -> dict[int, bytes]:
     return found
 
 
-def read_rejection(line: str) -> Reading:
-    """What a line of Postfix says that has `reject: ` in it; None when the mail was not told to come back later."""
-    found = _REJECTIONS[0].match(line) or _REJECTIONS[1].match(line)
-    if found is None:
+def _is_of_postfix(line: bytes) -> bool:
+    """Whether Postfix rejects in a line that has `reject: ` in it. In a log of Exim, clients may have said so."""
+    text = line.decode("latin-1")
+    head = find_head(text)
+    return head is not None and is_rejection(text, message_start(text, head)[0])
+
+
+def read_line(line: str) -> Reading:
+    """What one line says; None when that is nothing about greylisting."""
+    head = find_head(line)
+    if head is None:
+        return Unreadable.STRANGE
+    start, count = message_start(line, head)
+    if start != head.end:
+        line = line.rstrip().removesuffix("]")
+    if is_rejection(line, start):
+        # Who is refused by postscreen never comes to the server.
+        return None if head.program.endswith("postscreen") else _read_rejection(line, start, head.stamp, count)
+    decision = _DECISION_START.match(line, start)
+    return None if decision is None else _read_decision(line, decision, head.stamp, count)
+
+
+def _read_rejection(line: str, start: int, stamp: str, count: int) -> Reading:
+    rejection = read_rejection(line, start)
+    if rejection is None:
         return Unreadable.LINE
-    name, address, code, sender, recipient = found.groups()
     # unlike 1.37: any code that says so, since --greylist-action may name another than 450.
-    if code != "4":
+    if rejection.code != "4":
         return None
-    return Event(Kind.REJECTED, stamp_of(line), name, address, unquote(sender), unquote(recipient), None)
+    kind = Kind.WARNED if rejection.is_warning else Kind.REJECTED
+    name, address = rejection.client_name, rejection.client_address
+    return Event(kind, stamp, name, address, rejection.sender, rejection.recipient, None, count)
 
 
-def read_decision(line: str) -> Reading:
-    """What a line of the server says that has `action=` in it; None when it is of another program."""
-    start = _DECISION_START.match(line)
-    if start is None:
-        return None
+def _read_decision(line: str, start: re.Match[str], stamp: str, count: int) -> Reading:
+    line = line.rstrip("\r\n")
     found = _DECISION.match(line, start.end())
     if found is None:
         return Unreadable.LINE
-    reason, delay, name, address, sender, recipient = found.groups()
+    reason, delay, name, address = found.groups()
+    # 1.37: empty attributes are left out. A stranger may write `, recipient=` into his sender: the last one counts.
+    sender, recipient = "", line[found.end() :].removeprefix(", recipient=")
+    if recipient.startswith(", sender="):
+        sender, is_followed, recipient = recipient.removeprefix(", sender=").rpartition(", recipient=")
+        if not is_followed:
+            sender, recipient = recipient, ""
     seconds = int(delay) if delay else None
-    kind = _kind(start[1], reason, seconds)
-    return Event(kind, stamp_of(line), name or "", address, sender or "", recipient or "", seconds)
+    return Event(_kind(start[1], reason, seconds), stamp, name or "", address, sender, recipient, seconds, count)
 
 
 def _kind(action: str, reason: str, delay: int | None) -> Kind:
     if action == "greylist":
         return Kind.GREYLISTED
     return _PASS_KINDS.get(reason) or (Kind.KNOWN if delay is None else Kind.RETURNED)
-
-
-def unquote(address: str) -> str:
-    """The address as Postfix has it in its requests: without the quotes that it has in the log."""
-    if '"' not in address and "\\" not in address:
-        return address
-    return _QUOTED.sub(lambda quoted: _ESCAPED.sub(r"\1", quoted[1]) if quoted[2] is None else quoted[2], address)

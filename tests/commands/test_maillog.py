@@ -66,7 +66,7 @@ def test_rejections_of_postfix_and_passes_of_the_server_are_read() -> None:
         ("450 4.2.0 <bob@", "450 4.2.0 <x; from=<q> to=<r>@", {}),
         ("helo=<mail.example.com>", "helo=<x; from=<q@evil.example> to=<r@evil.example> proto=>", {}),
         ("helo=<mail.example.com>", "helo=<x reject: RCPT from y[192.0.2.9]: 450 Greylisted>", {}),
-        ("Nov 21 09:57:31", "mail-1 | Nov 21 09:57:31", {"stamp": "mail-1 | Nov 21"}),
+        ("Nov 21 09:57:31", "mail-1 | Nov 21 09:57:31", {}),
     ],
 )
 def test_rejections_are_read_in_all_their_forms(old: str, new: str, changed: dict[str, str]) -> None:
@@ -88,7 +88,6 @@ def test_address_with_a_single_quote_does_not_take_for_ever(end: str) -> None:
     [
         ("Greylisted, see", "Try again, see"),
         ("450 4.2.0", "550 5.7.1"),
-        ("reject: ", "reject_warning: "),
         ("NOQUEUE: reject: ", "NOQUEUE: warn: "),
     ],
 )
@@ -118,6 +117,10 @@ def test_other_lines_of_postfix_are_not_about_greylisting(old: str, new: str) ->
         (": action", ": 4jWngf3ytXzJ9y0: action", {}),
         ("198.51.100.7", "2001:db8::7", {"client_address": "2001:db8::7"}),
         ("postgrey[77]", "postgrey", {}),
+        ("198.51.100.7", "198.51.100.7/32", {}),
+        ("198.51.100.7", "2001:db8::7/128", {"client_address": "2001:db8::7"}),
+        ("alice@", "a, recipient=carol@example.org, b@", {"sender": "a, recipient=carol@example.org, b@example.com"}),
+        ("bob@example.org", "bob@example.org\r", {}),
     ],
 )
 def test_lines_of_the_server_are_read_in_all_their_forms(old: str, new: str, changed: dict[str, object]) -> None:
@@ -139,6 +142,89 @@ def test_deferrals_of_the_server_are_left_out_where_postfix_tells_of_them() -> N
     assert [event.kind for event in events] == [Kind.REJECTED, Kind.REJECTED, Kind.RETURNED]
     events, _ = read(greylist, greylist, PASS)
     assert [event.kind for event in events] == [Kind.GREYLISTED, Kind.GREYLISTED, Kind.RETURNED]
+
+
+# Repeated lines
+
+OF_RSYSLOG = "Nov 21 09:58:00 mx postgrey[77]: message repeated 3 times: [ {}]"
+
+
+def test_message_that_rsyslog_repeats_counts_as_often() -> None:
+    text = PASS.partition("]: ")[2]
+    events, log = read(PASS, OF_RSYSLOG.format(text), OF_RSYSLOG.format(REJECT.partition("]: ")[2]))
+    assert events == [
+        PASSED,
+        PASSED._replace(stamp="Nov 21 09:58:00", times=3),
+        REJECTED._replace(stamp="Nov 21 09:58:00", times=3),
+    ]
+    assert log.complaint() is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Nov 21 09:58:00 mx last message repeated 3 times",
+        "Nov 21 09:58:00 last message repeated 3 times",
+        "Nov 21 09:58:00 mx syslogd: last message repeated 3 times",
+        "Nov 21 09:58:00 mx --- last message repeated 3 times ---",
+        "Nov 21 09:58:00 mx syslog-ng[1]: Last message 'NOQUEUE: reject: RCP' repeated 3 times, suppressed by mx",
+    ],
+)
+@pytest.mark.parametrize(("text", "event"), [(REJECT, REJECTED), (PASS, PASSED)])
+def test_last_message_that_was_repeated_counts_as_often(line: str, text: str, event: Event) -> None:
+    repeated = event._replace(stamp="Nov 21 09:58:00", times=3)
+    events, log = read(text, line)
+    assert events == [event, repeated]
+    events, log = read(text, line, line)
+    assert events == [event, repeated, repeated]
+    assert log.complaint() is None
+
+
+def test_repeated_message_that_tells_of_no_mail_is_nothing() -> None:
+    connect = "Nov 21 09:57:33 mx postfix/smtpd[4648]: connect from unknown[192.0.2.1]"
+    repeated = "Nov 21 09:58:00 mx last message repeated 3 times"
+    events, log = read(repeated, REJECT, connect, repeated)
+    assert (events, log.complaint()) == ([REJECTED], None)
+
+
+def test_message_may_be_repeated_in_the_next_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logfiles, "_BLOCK_BYTES", len(REJECT) + 1)
+    events, _ = read(REJECT, "Nov 21 09:58:00 mx last message repeated 3 times")
+    assert [event.times for event in events] == [1, 3]
+
+
+# Postfix that only warns
+
+
+def test_warning_of_postfix_is_mail_that_would_have_been_deferred() -> None:
+    events, log = read(REJECT.replace("reject: ", "reject_warning: "))
+    assert (events, log.complaint()) == ([REJECTED._replace(kind=Kind.WARNED)], None)
+
+
+def test_log_with_warnings_alone_is_one_of_postfix() -> None:
+    log = LogText(
+        [logfiles.LogFile("log", io.BytesIO(REJECT.replace("reject: ", "reject_warning: ").encode() + b"\n"))]
+    )
+    reader = EventReader(log, compile_greylist_text("Greylisted"))
+    assert len(list(reader)) == 1
+    assert reader.is_of_postfix
+
+
+def test_log_of_exim_in_which_a_client_says_reject_is_none_of_postfix() -> None:
+    greylist = PASS.replace("pass, reason=triplet found, delay=302", "greylist, reason=new")
+    events, _ = read(
+        "2026-11-21 09:57:00 H=(reject: RCPT) [192.0.2.1] rejected RCPT <b@example.org>: reject: x", greylist
+    )
+    assert [event.kind for event in events] == [Kind.GREYLISTED]
+
+
+def test_rejections_of_postscreen_are_passed_over() -> None:
+    events, log = read(
+        "Nov 21 09:57:31 mx postfix/postscreen[4648]: NOQUEUE: reject: RCPT from [198.51.100.7]:57134: 450 4.3.2 "
+        "Service currently unavailable; from=<a@example.com>, to=<b@example.org>, proto=ESMTP, helo=<Greylisted>",
+        PASS,
+    )
+    assert (events, log.complaint()) == ([PASSED], None)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -86,6 +86,7 @@ class History:
     ) -> None:
         self.passes: PassCounts = Counter()
         self.has_pass_lines = False
+        self._warned: dict[tuple[str, str], Mail] = {}
         self._delay = settings.delay
         self._clock = clock
         self._is_wanted = is_wanted
@@ -96,7 +97,7 @@ class History:
 
     def add(self, event: Event) -> None:
         """Take one event into account. They are expected in the order of their times."""
-        kind, stamp, name, client_address, sender, recipient, delay = event
+        kind, stamp, name, client_address, sender, recipient, delay, times = event
         address, client = self._find_client(client_address)
         # A client without address is never deferred.
         if address is None or (self._is_wanted is not None and not self._is_wanted(name, address)):
@@ -104,8 +105,11 @@ class History:
         if _IS_REWRITTEN.search(sender):
             sender = rewrite_sender(sender)
         correspondents = lower(f"{sender}/{recipient}")
+        if kind is Kind.WARNED:
+            self._add_warning(stamp, address, (client, correspondents))
+            return
         if kind is not Kind.REJECTED and kind is not Kind.GREYLISTED:
-            self._add_pass(kind, stamp, delay, address, self._mails.get((client, correspondents)))
+            self._add_pass(kind, stamp, delay, times, address, self._mails.get((client, correspondents)))
             return
         deferral = self._deferrals.get((client_address, correspondents))
         if deferral is None:
@@ -115,10 +119,10 @@ class History:
             deferral = Deferral(mail, address, client_address, name, correspondents, len(sender), stamp)
             self._deferrals[client_address, correspondents] = deferral
         if kind is Kind.REJECTED:
-            deferral.rejections += 1
+            deferral.rejections += times
             deferral.stamp, deferral.client_name = stamp, name
         else:
-            deferral.greylistings += 1
+            deferral.greylistings += times
             if not deferral.rejections:
                 deferral.stamp, deferral.client_name = stamp, name
 
@@ -132,12 +136,27 @@ class History:
             return list(self._deferrals.values())
         return [deferral for deferral in self._deferrals.values() if deferral.rejections]
 
-    def _add_pass(self, kind: Kind, stamp: str, delay: int | None, address: Address, mail: Mail | None) -> None:
+    def would_be_deferred(self) -> Collection[Mail]:
+        """The mails that Postfix took with a warning, because it was not to act on what the server said."""
+        return self._warned.values()
+
+    def _add_warning(self, stamp: str, address: Address, key: tuple[str, str]) -> None:
+        if (mail := self._mails.get(key)) is not None:
+            mail.came_back = True
+        self._warned.setdefault(key, Mail(address, stamp))
+
+    def _add_pass(
+        self, kind: Kind, stamp: str, delay: int | None, times: int, address: Address, mail: Mail | None
+    ) -> None:
         self.has_pass_lines = True
-        if mail is None or mail.came_back:
-            if self._counts_passes:
-                self.passes[kind, self._clock.day(stamp), address] += 1
-            return
+        passes = times
+        if mail is not None and not mail.came_back:
+            self._bring_back(mail, kind, stamp, delay)
+            passes -= 1
+        if passes and self._counts_passes:
+            self.passes[kind, self._clock.day(stamp), address] += passes
+
+    def _bring_back(self, mail: Mail, kind: Kind, stamp: str, delay: int | None) -> None:
         if delay is None:
             delay = self._seconds_between(mail.stamp, stamp)
         if delay is None or delay >= self._delay or kind is Kind.WHITELISTED or kind is Kind.AUTO_WHITELISTED:

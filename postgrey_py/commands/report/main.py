@@ -19,6 +19,7 @@ from postgrey_py.commands.account import become
 from postgrey_py.commands.command import run_command
 from postgrey_py.commands.formats import write_csv, write_json
 from postgrey_py.commands.logfiles import LogText, open_logs
+from postgrey_py.commands.logorder import TimeWatch, in_order_of_time
 from postgrey_py.commands.logtime import LogClock
 from postgrey_py.commands.maillog import Event, EventReader, Kind, compile_greylist_text
 from postgrey_py.commands.report.combinations import check_combination
@@ -71,7 +72,9 @@ def run(options: argparse.Namespace) -> None:
         gc.disable()
         cleanup.callback(gc.enable)
         # Everything is opened as who we are; then root becomes the user who reads what strangers wrote.
-        log = LogText(open_logs(options.files))
+        clock = LogClock(time.time())
+        watch = TimeWatch(clock)
+        log = LogText(in_order_of_time(open_logs(options.files), clock), watch.look)
         picture = cleanup.enter_context(_create(options.plot)) if options.plot else None
         become(options.user)
         snapshot = cleanup.enter_context(open_snapshot(settings.dbdir, (TRIPLETS,)))
@@ -80,10 +83,10 @@ def run(options: argparse.Namespace) -> None:
         if complaint := verdicts.complaint():
             _say(complaint)
         if options.debug_db:
-            _print_records(EventReader(log, has_greylist_text), verdicts, options.debug_re)
-            _complain_of(log)
+            events = EventReader(log, has_greylist_text)
+            _print_records(events, verdicts, options.debug_re)
+            _complain_of(log, watch, events, options)
             return
-        clock = LogClock(time.time())
         counts_passes = options.summary or draw is not None
         history = History(settings, clock, is_wanted, counts_passes)
         events = EventReader(log, has_greylist_text)
@@ -101,7 +104,7 @@ def run(options: argparse.Namespace) -> None:
                 _print_summary(summary, options.format)
         else:
             _print_report(in_order_of_address(lost), checks, options, clock, settings)
-        _complain_of(log)
+        _complain_of(log, watch, events, options)
 
 
 def _greylist_pattern(options: argparse.Namespace, settings: Settings) -> str:
@@ -209,8 +212,17 @@ def _print_records(events: Iterable[Event], verdicts: Verdicts, patterns: Sequen
             print(f"{show(key.decode('latin-1'))} : {show((value or b'').decode('latin-1'))} = {seconds}s ")
 
 
-def _complain_of(log: LogText) -> None:
-    if complaint := log.complaint():
+def _complain_of(log: LogText, watch: TimeWatch, events: EventReader, options: argparse.Namespace) -> None:
+    complaints = [complaint for complaint in (log.complaint(), watch.complaint()) if complaint is not None]
+    if log.emptiness is not None:
+        # A summary says so itself.
+        complaints += [] if options.summary else [log.emptiness]
+    elif not events.has_events:
+        complaints.append(
+            f"nothing in the log is about greylisting ({log.total} lines): no rejection of Postfix has its text "
+            "(--greylist-text), and postgrey has no line action= in it"
+        )
+    for complaint in complaints:
         # Where both go to one place, it stands at the end.
         sys.stdout.flush()
         _say(complaint)

@@ -37,6 +37,9 @@ COLUMNS = (
     *("whitelisted", "auto_whitelisted", "known"),
 )
 
+# One column more where there is something to count.
+WARNINGS = "would_be_deferred"
+
 
 @dataclass(slots=True)
 class Tally:
@@ -47,6 +50,7 @@ class Tally:
     whitelisted: int = 0
     auto_whitelisted: int = 0
     known: int = 0
+    would_be_deferred: int = 0
     delays: list[int] = field(default_factory=list)
 
     @property
@@ -98,6 +102,9 @@ def summarize(
             tally.came_back += mail.came_back
             if mail.delay is not None:
                 tally.delays.append(mail.delay)
+    for mail in history.would_be_deferred():
+        for tally in _tallies(summary, clock.day(mail.stamp), name_network(mail.address)):
+            tally.would_be_deferred += 1
     for (kind, day, address), count in history.passes.items():
         for tally in _tallies(summary, day, name_network(address)):
             if kind is Kind.WHITELISTED:
@@ -123,6 +130,8 @@ def format_summary(summary: Summary) -> Iterator[str]:
     yield _total_line("deferred", total.deferred)
     yield _total_line("  came back", total.came_back, total.deferred, _delays(total))
     yield _total_line("  never came back", total.never_came_back, total.deferred)
+    if total.would_be_deferred:
+        yield _total_line("would have been deferred", total.would_be_deferred, width=24)
     if summary.has_pass_lines:
         passed = total.known + total.whitelisted + total.auto_whitelisted
         yield _total_line("passed at once", passed)
@@ -151,23 +160,25 @@ def write_summary_json(summary: Summary) -> None:
 
 def write_summary_csv(summary: Summary) -> None:
     """Print a line for all, for each day and for each of the top networks, told apart by the first column."""
-    write_csv(COLUMNS, _rows(summary))
+    write_csv((*COLUMNS, WARNINGS) if summary.total.would_be_deferred else COLUMNS, _rows(summary))
 
 
 def _rows(summary: Summary) -> Iterator[Mapping[str, Value]]:
-    yield _row("all", None, summary.total)
+    has_warnings = bool(summary.total.would_be_deferred)
+    yield _row("all", None, summary.total, has_warnings)
     for day, tally in summary.dated_days():
-        yield _row("day", day.isoformat(), tally)
+        yield _row("day", day.isoformat(), tally, has_warnings)
     if None in summary.days:
-        yield _row("day", None, summary.days[None])
+        yield _row("day", None, summary.days[None], has_warnings)
     for network, tally in summary.top_networks():
-        yield _row("network", network, tally)
+        yield _row("network", network, tally, has_warnings)
 
 
-def _row(table: str, name: str | None, tally: Tally) -> Mapping[str, Value]:
+def _row(table: str, name: str | None, tally: Tally, has_warnings: bool) -> Mapping[str, Value]:
     counts = (tally.deferred, tally.came_back, tally.never_came_back)
     passes = (tally.whitelisted, tally.auto_whitelisted, tally.known)
-    return dict(zip(COLUMNS, (table, name, *counts, tally.median_delay, tally.high_delay, *passes), strict=True))
+    row = dict(zip(COLUMNS, (table, name, *counts, tally.median_delay, tally.high_delay, *passes), strict=True))
+    return {**row, WARNINGS: tally.would_be_deferred} if has_warnings else row
 
 
 def _table(head: str, rows: Sequence[tuple[str, Tally]]) -> Iterator[str]:
@@ -185,9 +196,9 @@ def _table(head: str, rows: Sequence[tuple[str, Tally]]) -> Iterator[str]:
         yield f"{name:<{width}}" + "".join(f"  {cell:>9}" for cell in cells) + "\n"
 
 
-def _total_line(name: str, count: int, of: int = 0, remark: str = "") -> str:
+def _total_line(name: str, count: int, of: int = 0, remark: str = "", width: int = 18) -> str:
     share = f"{100 * count / of:6.1f} %" if of else ""
-    return f"{name:<18}{count:>10}  {share:<8}  {remark}".rstrip() + "\n"
+    return f"{name:<{width}}{count:>10}  {share:<8}  {remark}".rstrip() + "\n"
 
 
 def _delays(tally: Tally) -> str:

@@ -100,6 +100,24 @@ def test_other_lines_are_no_requests(texts: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        f"{STAMP} mx postfix/smtpd[4648]: message repeated 3 times: [ {REJECT}]\n",
+        f"{STAMP} mx last message repeated 3 times\n",
+    ],
+)
+def test_repeated_rejections_are_asked_about_as_often(line: str) -> None:
+    assert read(lines(REJECT) + line)[0] == [DELIVERY] * 4
+    assert read(lines(REJECT, "connect from x[192.0.2.1]") + line.replace(REJECT, "x"))[0] == [DELIVERY]
+
+
+def test_who_is_refused_by_postscreen_was_never_asked_about() -> None:
+    text = "NOQUEUE: reject: RCPT from [198.51.100.7]:57134: 450 4.3.2 later; from=<a>, to=<b>, proto=ESMTP, helo=<c>"
+    deliveries, log = read(lines(text, program="postfix/postscreen[4648]") + lines(REJECT))
+    assert (deliveries, log.complaint()) == ([DELIVERY], None)
+
+
+@pytest.mark.parametrize(
     "text",
     [
         lines(REJECT.replace("to=<", "too=<")),
