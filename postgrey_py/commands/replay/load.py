@@ -20,10 +20,15 @@ from postgrey_py.errors import PostgreyError
 # As long as Postfix waits (smtpd_policy_service_timeout).
 ANSWER_SECONDS = 100.0
 
+# What has never answered is most likely no policy server at all.
+FIRST_ANSWER_SECONDS = 10.0
+
 # So many questions wait for a connection before more of the log is read.
 MAX_WAITING = 200
 
 _END = b"\n\n"
+_START = b"action="
+_DOUBT = ": is it a policy server?"
 _MAX_REPLY_BYTES = 64 << 10
 
 # Is told of each question and its answer.
@@ -52,6 +57,11 @@ class Load:
         self._on_answer = on_answer
         self._connections = [_Connection(self) for _ in range(connections)]
         self._watch = asyncio.get_running_loop().call_later(1.0, self._look_for_silence)
+
+    async def open(self) -> None:
+        """Open the first connection, to see whether the service is there when there is no question. Raises
+        PostgreyError."""
+        await self.wait(self._connections[0].open())
 
     async def ask(self, question: bytes, choice: int, due: float | None = None) -> None:
         """Have a question asked; `choice` picks the connection, so that questions with the same are asked in order.
@@ -106,8 +116,9 @@ class Load:
         await self.wait(_until(connection.room))
 
     def _look_for_silence(self) -> None:
-        if any(connection.silence() > ANSWER_SECONDS for connection in self._connections):
-            self.fail(f"does not answer within {ANSWER_SECONDS:.0f} seconds")
+        limit = ANSWER_SECONDS if self.latencies else min(ANSWER_SECONDS, FIRST_ANSWER_SECONDS)
+        if any(connection.silence() > limit for connection in self._connections):
+            self.fail(f"does not answer within {limit:.0f} seconds")
         self._watch = asyncio.get_running_loop().call_later(1.0, self._look_for_silence)
 
 
@@ -129,6 +140,12 @@ class _Connection(asyncio.Protocol):
     @property
     def is_busy(self) -> bool:
         return bool(self._question or self.waiting)
+
+    async def open(self) -> None:
+        """Connect, before there is a question."""
+        self._open()
+        assert self._opening is not None
+        await self._opening
 
     def add(self, question: bytes, due: float | None) -> None:
         self.waiting.append((question, due))
@@ -154,13 +171,20 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
+        if not self._question:
+            self._load.fail(f"speaks unasked, {_show(self._buffer)}{_DOUBT}")
+            return
+        if self._buffer[: len(_START)] != _START[: len(self._buffer)]:
+            # It may be another protocol, in which nothing ever looks like an end.
+            self._load.fail(f"answers {_show(self._buffer)}{_DOUBT}")
+            return
         answer, end, rest = self._buffer.partition(_END)
         if not end:
             if len(self._buffer) > _MAX_REPLY_BYTES:
-                self._load.fail("sends without an end: is it a policy server?")
+                self._load.fail(f"sends without an end{_DOUBT}")
             return
-        if not answer.startswith(b"action=") or rest or not self._question:
-            self._load.fail(f"answers {answer[:60].decode('ascii', 'backslashreplace')!r}: is it a policy server?")
+        if rest:
+            self._load.fail(f"sends {_show(rest)} behind an answer{_DOUBT}")
             return
         self._buffer = b""
         self._has_answered = True
@@ -192,7 +216,8 @@ class _Connection(asyncio.Protocol):
 
     def _send(self) -> None:
         assert self._transport is not None
-        self._transport.write(self._question)
+        if self._question:
+            self._transport.write(self._question)
 
     def _open(self) -> None:
         self._opening = asyncio.ensure_future(self._connect())
@@ -201,11 +226,19 @@ class _Connection(asyncio.Protocol):
         loop, service = asyncio.get_running_loop(), self._load.service
         try:
             if service.path is not None:
-                await loop.create_unix_connection(lambda: self, service.path)
+                connecting: Coroutine[Any, Any, object] = loop.create_unix_connection(lambda: self, service.path)
             else:
-                await loop.create_connection(lambda: self, service.host, service.port)
+                connecting = loop.create_connection(lambda: self, service.host, service.port)
+            await asyncio.wait_for(connecting, FIRST_ANSWER_SECONDS)
+        except asyncio.TimeoutError:
+            self._load.fail(f"is not to be reached within {FIRST_ANSWER_SECONDS:.0f} seconds")
         except (OSError, UnicodeError) as error:
             self._load.fail(f"is not to be reached: {_explain(error)}")
+
+
+def _show(octets: bytes) -> str:
+    """The first line of what a service sends, in quotes."""
+    return repr(octets.partition(b"\n")[0].rstrip(b"\r")[:60].decode("ascii", "backslashreplace"))
 
 
 def _explain(error: Exception) -> str:

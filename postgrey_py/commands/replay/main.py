@@ -17,6 +17,7 @@ from postgrey_py.commandline import Parser
 from postgrey_py.commands.command import add_common_options, run_command
 from postgrey_py.commands.formats import printable
 from postgrey_py.commands.logfiles import LogText, open_logs
+from postgrey_py.commands.logorder import TimeWatch, in_order_of_time
 from postgrey_py.commands.logtime import LogClock
 from postgrey_py.commands.option_values import whole_number
 from postgrey_py.commands.replay.deliveries import Delivery, DeliveryReader
@@ -65,9 +66,15 @@ def run(options: argparse.Namespace) -> None:
     if options.service is None:
         raise UsageError("inet:HOST:PORT or unix:PATH must be given")
     service = parse_service(options.service)
-    log = LogText(open_logs(options.files))
-    asyncio.run(_replay(log, service, options))
-    if complaint := log.complaint():
+    clock = LogClock(time.time())
+    watch = TimeWatch(clock)
+    log = LogText(in_order_of_time(open_logs(options.files), clock), watch.look)
+    count = asyncio.run(_replay(log, clock, service, options))
+    said = (log.emptiness, log.complaint(), watch.complaint())
+    complaints = [complaint for complaint in said if complaint is not None]
+    if not count and log.emptiness is None:
+        complaints.append(f"nothing in the log tells of a mail that Postfix must have asked about ({log.total} lines)")
+    for complaint in complaints:
         sys.stdout.flush()
         print(f"policy-test: {complaint}", file=sys.stderr)
 
@@ -92,13 +99,18 @@ def make_request(delivery: Delivery) -> bytes:
     ).encode("latin-1")
 
 
-async def _replay(log: LogText, service: Service, options: argparse.Namespace) -> None:
-    """Ask about everything in the log, and print how many requests that were, also when the service fails."""
+async def _replay(log: LogText, clock: LogClock, service: Service, options: argparse.Namespace) -> int:
+    """Ask about everything in the log, and print how many requests that were, also when the service fails; return how
+    many they were."""
     load = Load(service, options.connections, _print_exchange if options.verbose else None)
     start = time.perf_counter()
     try:
-        await _ask_about(log, load, options.rate, is_live=not options.files)
+        await _ask_about(log, clock, load, options.rate, is_live=not options.files)
         await load.finish()
+        if not load.latencies:
+            # What is no log is the worse problem.
+            log.complaint()
+            await load.open()
     finally:
         elapsed = time.perf_counter() - start
         load.close()
@@ -106,10 +118,11 @@ async def _replay(log: LogText, service: Service, options: argparse.Namespace) -
         print(f"{count} requests in {elapsed:.2f}s ({count / elapsed:.0f} r/s)")
         if options.latency and count:
             print(_format_latencies(load.latencies))
+    return count
 
 
-async def _ask_about(log: LogText, load: Load, rate: float | None, is_live: bool) -> None:
-    reader = DeliveryReader(log, LogClock(time.time()))
+async def _ask_about(log: LogText, clock: LogClock, load: Load, rate: float | None, is_live: bool) -> None:
+    reader = DeliveryReader(log, clock)
     start, count = time.perf_counter(), 0
     blocks = log.blocks()
     while block := next(blocks, b""):

@@ -6,10 +6,12 @@ from __future__ import annotations
 import gzip
 import re
 import signal
+import socket
 import subprocess
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -206,6 +208,101 @@ def test_server_that_does_not_answer_is_an_error(answer: object, count: int, mes
         outcome = run(POLICY_TEST, server.service, log=lines(*[REJECT] * 10))
     assert outcome.stderr == f"policy-test: {server.service} {message}\n"
     assert outcome.stdout.startswith(f"{count} requests in ")
+    assert outcome.status == 1
+
+
+# Servers that are none of policy
+
+
+def speak_first(greeting: bytes) -> Iterator[str]:
+    """A server that greets whoever connects, and then says nothing more; how policy-test names it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(greeting)
+                while connection.recv(4096):
+                    pass
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"inet:127.0.0.1:{listener.getsockname()[1]}"
+        thread.join(timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("greeting", "shown"),
+    [
+        (b"220 mx.example.org ESMTP Postfix\r\n", "'220 mx.example.org ESMTP Postfix'"),
+        (b"220-mx.example.org ESMTP\r\n220 ready\r\n", "'220-mx.example.org ESMTP'"),
+        (b"* OK IMAP4rev1\r\n", "'* OK IMAP4rev1'"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "'SSH-2.0-OpenSSH_9.2'"),
+        (b"\x15\x03\x01\0\x02\x02\x16", r"'\x15\x03\x01\x00\x02\x02\x16'"),
+        (b"x" * 100, f"'{'x' * 60}'"),
+    ],
+)
+def test_server_of_another_protocol_is_told_at_once(greeting: bytes, shown: str) -> None:
+    for service in speak_first(greeting):
+        outcome = run(POLICY_TEST, service, log=lines(*[REJECT] * 10))
+    assert re.fullmatch(
+        rf"policy-test: {service} (answers|speaks unasked,) {re.escape(shown)}: is it a policy server\?\n",
+        outcome.stderr,
+    )
+    assert outcome.status == 1
+
+
+def test_server_that_never_answered_is_given_up_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "FIRST_ANSWER_SECONDS", 0.5)
+    (tmp_path / "log").write_text(lines(REJECT))
+    released = threading.Event()
+    with RecordingServer(lambda request, number, stream: released.wait(30) and False) as server:
+        outcome = call(main, server.service, str(tmp_path / "log"))
+        released.set()
+    assert outcome.stderr == f"policy-test: {server.service} does not answer within 0 seconds\n"
+    assert outcome.status == 1
+
+
+def test_server_that_has_answered_may_take_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "FIRST_ANSWER_SECONDS", 0.1)
+    (tmp_path / "log").write_text(lines(REJECT, REJECT))
+
+    def hesitate(request: Request, number: int, stream: IO[bytes]) -> bool:
+        if number == 2:
+            time.sleep(2)
+        return dunno(request, number, stream)
+
+    with RecordingServer(hesitate) as server:
+        assert call(main, server.service, str(tmp_path / "log")).status == 0
+
+
+@pytest.mark.parametrize("log", ["", "\n\n", lines(REJECT)])
+def test_dead_port_is_an_error_whatever_the_log_has(log: str) -> None:
+    service = f"inet:127.0.0.1:{free_port()}"
+    outcome = run(POLICY_TEST, service, log=log)
+    assert outcome.stderr == f"policy-test: {service} is not to be reached: Connection refused\n"
+    assert outcome.status == 1
+
+
+def test_empty_log_is_told() -> None:
+    with RecordingServer() as server:
+        outcome = run(POLICY_TEST, server.service, log="")
+    assert server.connections == 1
+    assert (outcome.stderr, outcome.status) == ("policy-test: the log is empty: standard input\n", 0)
+
+
+def test_log_that_asks_nothing_is_told() -> None:
+    with RecordingServer() as server:
+        outcome = run(POLICY_TEST, server.service, log=lines("connect from x[192.0.2.1]"))
+    message = "policy-test: nothing in the log tells of a mail that Postfix must have asked about (1 lines)\n"
+    assert (outcome.stderr, outcome.status) == (message, 0)
+
+
+@pytest.mark.parametrize("log", [b"hello\n\nworld\n", b"\x7fELF\n\n\0", b"<html>\n\n</html>\n"])
+def test_what_is_no_log_is_an_error(log: bytes) -> None:
+    with RecordingServer() as server:
+        outcome = run(POLICY_TEST, server.service, log=log)
+    assert outcome.stderr.startswith("policy-test: no line could be read, the first is standard input line 1: ")
     assert outcome.status == 1
 
 
