@@ -82,9 +82,15 @@ def shared(suite: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mac
 
 @pytest.fixture
 def installed(shared: Machine) -> Iterator[Machine]:
-    """A machine with our package installed, which a test leaves so: options, whitelists and database go back."""
+    """A machine with our package installed, as it was for those who had a server before."""
+    reset(shared)
     yield shared
-    shared.shell(
+    reset(shared)
+
+
+def reset(machine: Machine) -> None:
+    """Have options, whitelists and database as at first."""
+    machine.shell(
         "systemctl disable --now --quiet postgrey.socket\n"
         "systemctl stop postgrey\n"
         "rm -rf /var/lib/postgrey/* /etc/postgrey/*.local\n"
@@ -97,6 +103,16 @@ def installed(shared: Machine) -> Iterator[Machine]:
 def configure(machine: Machine, options: str) -> None:
     machine.write("/etc/default/postgrey", f'POSTGREY_OPTS="{options}"\n')
     machine.shell("systemctl restart postgrey || { journalctl -u postgrey --no-pager; exit 1; }")
+
+
+def upgrade(machine: Machine) -> None:
+    """Install a later version of the package."""
+    machine.shell(
+        f"dpkg-deb -R {PACKAGE} /tmp/next\n"
+        "sed -i 's/^Version: .*/Version: 1.0.0-2/' /tmp/next/DEBIAN/control\n"
+        "dpkg-deb -b /tmp/next /srv/postgrey-py_1.0.0-2_all.deb; rm -r /tmp/next"
+    )
+    machine.apt("install", "--reinstall", "/srv/postgrey-py_1.0.0-2_all.deb")
 
 
 def main_pid(machine: Machine) -> str:
@@ -204,17 +220,23 @@ def test_files_that_nobody_changed_become_ours_and_debians_again(machine: Machin
     assert machine.shell("md5sum /etc/default/postgrey /etc/postgrey/*") == perls
 
 
+@pytest.mark.parametrize("is_changed", [False, True])
+def test_a_swap_changes_no_options(machine: Machine, is_changed: bool) -> None:
+    machine.apt("install", "postgrey")
+    if is_changed:
+        machine.write("/etc/default/postgrey", f'POSTGREY_OPTS="--inet={PORT} --delay=60"\n')
+    before = machine.shell("grep ^POSTGREY_OPTS= /etc/default/postgrey")
+    machine.apt("install", PACKAGE)
+    upgrade(machine)
+    assert machine.shell("grep ^POSTGREY_OPTS= /etc/default/postgrey") == before
+
+
 def test_an_upgrade_restarts_it_and_asks_nothing(machine: Machine) -> None:
     machine.apt("install", PACKAGE)
     configure(machine, f"--inet={PORT} --delay=77")
     machine.ask(PORT, make_request(policy_test_time="1000000000"))
     pid = main_pid(machine)
-    machine.shell(
-        "dpkg-deb -R /srv/postgrey-py_1.0.0-1_all.deb /tmp/next\n"
-        "sed -i 's/^Version: .*/Version: 1.0.0-2/' /tmp/next/DEBIAN/control\n"
-        "dpkg-deb -b /tmp/next /srv/postgrey-py_1.0.0-2_all.deb"
-    )
-    machine.apt("install", "/srv/postgrey-py_1.0.0-2_all.deb")
+    upgrade(machine)
     assert machine.shell("systemctl is-active postgrey").strip() == "active"
     assert main_pid(machine) != pid
     (reply,) = machine.ask(PORT, make_request(policy_test_time="1000000078"))
@@ -309,6 +331,35 @@ def test_reload_reads_the_whitelists_anew(installed: Machine) -> None:
     installed.shell("systemctl reload postgrey")
     wait_until(lambda: installed.ask(PORT, friend) == ["DUNNO"])
     assert main_pid(installed) == pid
+
+
+def test_a_reload_fails_visibly_for_what_is_of_no_use(installed: Machine) -> None:
+    pid = main_pid(installed)
+    installed.write("/etc/postgrey/whitelist_clients.local", "friend.example\n192.0.2.0/99\n")
+    for command in ("systemctl reload postgrey", "service postgrey reload"):
+        installed.run(*command.split(), status=1)
+    assert "whitelist_clients.local line 2" in installed.shell("journalctl -u postgrey --no-pager")
+    wait_until(lambda: installed.ask(PORT, make_request(client_name="friend.example")) == ["DUNNO"])
+    assert main_pid(installed) == pid
+
+
+def test_ports_below_1024_are_allowed(installed: Machine) -> None:
+    configure(installed, "--inet=127.0.0.1:783")
+    assert installed.ask(783, make_request()) == [DEFERRED]
+
+
+def test_the_init_script_of_a_removed_package_does_nothing(machine: Machine) -> None:
+    machine.apt("install", PACKAGE)
+    machine.apt("remove", "postgrey-py")
+    for action in ("start", "stop", "reload", "status", "configtest"):
+        assert machine.shell(f"sh /etc/init.d/postgrey {action}") == ""
+
+
+def test_links_between_pages_hold(installed: Machine) -> None:
+    directory = "/usr/share/doc/postgrey-py"
+    for page in installed.shell(f"find {directory} -name '*.md'").split():
+        for link in re.findall(r"\]\((?!https?:)([^)]*)\)", installed.shell(f"cat {page}")):
+            installed.run("test", "-e", f"{page.rpartition('/')[0]}/{link}")
 
 
 def test_a_start_that_fails_is_seen(installed: Machine) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.packaging.machine import BUILDS, TIMEOUT, Machine, build_package
 from tests.packaging.namespaces import wait_until
 from tests.support.policy import make_request
+from tests.support.servers import ROOT
 
 pytestmark = [pytest.mark.proof, pytest.mark.root, pytest.mark.timeout(TIMEOUT)]
 
@@ -127,9 +129,14 @@ def serves(machine: Machine, package: str, program: str) -> None:
 
 
 @pytest.fixture(scope="module", params=list(BUILDS))
-def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    package = build_package(request.param)
-    with Machine(request.param, tmp_path_factory.mktemp("swap")) as machine:
+def suite(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def machine(suite: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    package = build_package(suite)
+    with Machine(suite, tmp_path_factory.mktemp("swap")) as machine:
         machine.bring(package)
         yield machine
 
@@ -159,3 +166,24 @@ def test_there_and_back(machine: Machine) -> None:
     first.are_known()
     second.are_known()
     second.come_back()
+
+
+def test_without_systemd_a_stopped_postgrey_goes_by_the_line_in_the_readme(suite: str, tmp_path: Path) -> None:
+    line = "chmod -x /etc/init.d/postgrey"
+    assert f"    {line}\n" in (ROOT / "README.md").read_text()
+    # Packages find out by this directory, and by nothing else, that systemd runs.
+    without = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /run/systemd && exec "$@"', "sh"]
+    install = [*without, "apt-get", "--yes", "--quiet", "install", "/srv/postgrey-py_1.0.0-1_all.deb"]
+    with Machine(suite, tmp_path) as machine:
+        machine.bring(build_package(suite))
+        machine.apt("install", "postgrey")
+        for path, text in CONFIGURATION.items():
+            machine.write(path, text)
+        machine.shell("systemctl stop postgrey")
+        failure = machine.run(*install, status=100, env={"DEBIAN_FRONTEND": "noninteractive"}).stdout
+        assert "installed postgrey package pre-removal script subprocess returned error exit status 1" in failure
+        machine.shell(line)
+        machine.run(*install, env={"DEBIAN_FRONTEND": "noninteractive"})
+        machine.shell("systemctl daemon-reload; systemctl restart postgrey")
+        serves(machine, "postgrey-py", "python3")
+        is_configured(machine)
