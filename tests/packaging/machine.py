@@ -75,12 +75,15 @@ def _find_control_groups() -> Path:
 
 
 class Machine(Namespace):
-    """A Debian machine of its own while it is open, with the packages in its apt archive at hand."""
+    """A Debian machine of its own while it is open, with the packages in its apt archive at hand.
 
-    def __init__(self, suite: str, directory: Path) -> None:
+    Its root is that of this suite, or another one.
+    """
+
+    def __init__(self, suite: str, directory: Path, root: Path | None = None) -> None:
         self.suite = suite
         self._group = _find_control_groups() / f"postgrey-py-{os.getpid()}-{next(_numbers)}"
-        root = make_root(suite)
+        root = root or make_root(suite)
         # The first process joins a control group, which then is the root of all those that systemd sees.
         join = f'mkdir -p {self._group}; echo $$ >{self._group}/cgroup.procs; exec unshare --cgroup bash -euc "$@"'
         arguments = [SETUP, "setup", str(directory / "machine"), str(root)]
