@@ -34,6 +34,7 @@ from postgrey_py.commands.report.summary import (
     write_summary_csv,
     write_summary_json,
 )
+from postgrey_py.commands.report.text_guess import TextGuess
 from postgrey_py.commands.report.verdicts import Verdicts, judge
 from postgrey_py.commands.server_options import settings_of
 from postgrey_py.database.environment import TRIPLETS
@@ -63,7 +64,9 @@ def run(options: argparse.Namespace) -> None:
     for remark in check_combination(options):
         _say(remark)
     settings = settings_of(options, "postgreyreport", SERVER_FIELDS)
-    has_greylist_text = compile_greylist_text(_greylist_pattern(options, settings))
+    greylist_text = _greylist_pattern(options, settings)
+    has_greylist_text = compile_greylist_text(greylist_text)
+    guess = TextGuess(has_greylist_text)
     is_wanted = _load_client_filter(options)
     draw = _load_plot() if options.plot else None
     checks = _load_checks(options)
@@ -74,7 +77,12 @@ def run(options: argparse.Namespace) -> None:
         # Everything is opened as who we are; then root becomes the user who reads what strangers wrote.
         clock = LogClock(time.time())
         watch = TimeWatch(clock)
-        log = LogText(in_order_of_time(open_logs(options.files), clock), watch.look)
+
+        def look(name: str, block: bytes) -> None:
+            watch.look(name, block)
+            guess.look(block)
+
+        log = LogText(in_order_of_time(open_logs(options.files), clock), look)
         picture = cleanup.enter_context(_create(options.plot)) if options.plot else None
         become(options.user)
         snapshot = cleanup.enter_context(open_snapshot(settings.dbdir, (TRIPLETS,)))
@@ -88,11 +96,14 @@ def run(options: argparse.Namespace) -> None:
             _complain_of(log, watch, events, options)
             return
         counts_passes = options.summary or draw is not None
-        history = History(settings, clock, is_wanted, counts_passes)
+        history = History(settings, clock, is_wanted, counts_passes, options.delay or 0)
         events = EventReader(log, has_greylist_text)
         for event in events:
             history.add(event)
         deferrals = history.deferrals(events.is_of_postfix)
+        if options.delay is None and history.shortest_delay is not None and history.shortest_delay < settings.delay:
+            # The server had another delay then.
+            verdicts.delay = history.shortest_delay
         lost = judge(deferrals, verdicts)
         if options.verbose:
             _say(f"{log.total} lines; {len(deferrals)} triplets were deferred, {len(lost)} of them never came back")
@@ -104,7 +115,11 @@ def run(options: argparse.Namespace) -> None:
                 _print_summary(summary, options.format)
         else:
             _print_report(in_order_of_address(lost), checks, options, clock, settings)
-        _complain_of(log, watch, events, options)
+        guess.is_needed &= not deferrals and not history.would_be_deferred()
+        problem = guess.complaint(greylist_text)
+        _complain_of(log, watch, events, options, is_explained=problem is not None)
+        if problem is not None:
+            raise PostgreyError(problem)
 
 
 def _greylist_pattern(options: argparse.Namespace, settings: Settings) -> str:
@@ -212,12 +227,14 @@ def _print_records(events: Iterable[Event], verdicts: Verdicts, patterns: Sequen
             print(f"{show(key.decode('latin-1'))} : {show((value or b'').decode('latin-1'))} = {seconds}s ")
 
 
-def _complain_of(log: LogText, watch: TimeWatch, events: EventReader, options: argparse.Namespace) -> None:
+def _complain_of(
+    log: LogText, watch: TimeWatch, events: EventReader, options: argparse.Namespace, is_explained: bool = False
+) -> None:
     complaints = [complaint for complaint in (log.complaint(), watch.complaint()) if complaint is not None]
     if log.emptiness is not None:
         # A summary says so itself.
         complaints += [] if options.summary else [log.emptiness]
-    elif not events.has_events:
+    elif not events.has_events and not is_explained:
         complaints.append(
             f"nothing in the log is about greylisting ({log.total} lines): no rejection of Postfix has its text "
             "(--greylist-text), and postgrey has no line action= in it"

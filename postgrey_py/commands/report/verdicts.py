@@ -19,10 +19,11 @@ _WALKED_PER_LOOK_UP = 6
 
 class Verdicts:
     """Looks triplets up in a database that was written under `settings`; by host or by subnet, or if it is not known
-    by which of the two, either."""
+    by which of the two, either. Mail has passed that was seen again after `delay` seconds."""
 
     def __init__(self, triplets: Records, settings: Settings, is_lookup_known: bool) -> None:
         self._triplets = triplets
+        self.delay = settings.delay
         self._settings = settings
         self._networks_of = lru_cache(REMEMBERED_CLIENTS)(
             lambda address: possible_networks(address, settings, is_lookup_known)
@@ -78,7 +79,7 @@ class Verdicts:
         return keys
 
     def _has_passed(self, value: bytes) -> bool:
-        return has_passed(parse_record(value), self._settings.delay)
+        return has_passed(parse_record(value), self.delay)
 
 
 def judge(deferrals: Sequence[Deferral], verdicts: Verdicts) -> list[Deferral]:
