@@ -35,6 +35,8 @@ def names_of(addresses: Collection[str], options: argparse.Namespace, tool: str)
 
     Standard error shows how far it is, and gets a line of this `tool` when no name server answers.
     """
+    if options.no_resolve and options.nameserver:
+        print(f"{tool}: --nameserver has no effect with --no-resolve", file=sys.stderr)
     if options.no_resolve or not addresses:
         return {}
     names = _look_up_hosts(addresses)

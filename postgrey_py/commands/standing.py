@@ -12,8 +12,9 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from postgrey_py.greylist.keys import IPV4_BITS, Address, TripletKey, parse_address, parse_client_key
+from postgrey_py.greylist.keys import IPV4_BITS, Address, TripletKey, parse_client_key
 from postgrey_py.greylist.list_lines import Line, without_comment
+from postgrey_py.greylist.networks import Network, NetworkError, read_networks
 from postgrey_py.greylist.records import Record, has_passed, is_trusted, parse_record
 from postgrey_py.greylist.settings import Settings
 from postgrey_py.greylist.whitelists import ClientList, RecipientList, Watch
@@ -58,7 +59,7 @@ class Standings:
         watch = Watch(time.thread_time)
         self._clients = ClientList(client_lines, watch)
         self._recipients = RecipientList(recipient_lines, watch)
-        self._single_clients = [(line, network) for line in client_lines if (network := _network_in(line))]
+        self._single_clients = [(line, network) for line in client_lines for network in _networks_in(line)]
         self._find_client_line = lru_cache(_REMEMBERED_ANSWERS)(self._client_line)
 
     def of(self, key: TripletKey, record: Record, name: str | None = None) -> Standing:
@@ -129,16 +130,15 @@ def _trusted_clients(clients: Iterable[tuple[bytes, bytes]], settings: Settings)
             yield Trusted(address, passes, last_seen or 0)
 
 
-def _network_in(line: Line) -> _Network | None:
-    """The network of an entry that is a whole address, with mask or without."""
-    text, slash, mask = without_comment(line).partition("/")
-    address = parse_address(text)
-    if address is None or (slash and not (mask.isascii() and mask.isdigit() and int(mask) <= address.bits)):
-        return None
-    length = int(mask) if slash else address.bits
-    return address.bits, length, address.value >> (address.bits - length)
+def _networks_in(line: Line) -> list[Network]:
+    """The networks and addresses that the entry of a line stands for."""
+    try:
+        networks = read_networks(without_comment(line))
+    except NetworkError:
+        return []
+    return networks.networks if networks is not None else []
 
 
-def _is_within(inner: _Network, outer: _Network) -> bool:
+def _is_within(inner: Network, outer: _Network) -> bool:
     bits, length, value = outer
-    return inner[0] == bits and inner[1] >= length and inner[2] >> (inner[1] - length) == value
+    return inner.bits == bits and inner.length >= length and inner.value >> (inner.length - length) == value

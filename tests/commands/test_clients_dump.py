@@ -290,3 +290,10 @@ def test_an_auto_whitelist_that_is_off_is_told(dbdir: Path, tmp_path: Path) -> N
     assert call(main, *options) == Outcome("[]\n", told, 0)
     rows = json.loads(call(main, *options, "--all").stdout)
     assert {row["whitelisted"] for row in rows} == {False}
+
+
+def test_a_name_server_that_is_not_asked_is_told(dbdir: Path) -> None:
+    outcome = call(main, f"--dbdir={dbdir}", "--no-resolve", "--nameserver=127.0.0.1", "--min-count=100")
+    assert outcome == Outcome(
+        "9.0.0.1 (120)\n", "postgrey_clients_dump: --nameserver has no effect with --no-resolve\n", 0
+    )

@@ -458,3 +458,33 @@ def test_options_of_the_server_are_known(tmp_path: Path) -> None:
     assert set(states.values()) == {"whitelisted"}
     outcome = call(main, *options, "--verbose")
     assert outcome.stderr.startswith(f"postgrey-search: options of the server from {tmp_path / 'default'}: ")
+
+
+@pytest.mark.parametrize(
+    ("entry", "is_listed"),
+    [
+        ("192.0.2.7", True),
+        ("192.0.2.0/24", True),
+        ("192.0.0.0/16", True),
+        ("192.0.2", True),
+        ("192.0.2.64/26", True),
+        ("192.0.2.70-192.0.2.80", True),
+        ("[192.0.2.7]", True),
+        ("ip4:192.0.2.7", True),
+        ("192.0.3.7", False),
+        ("192.0.3.0/24", False),
+        ("2001:db8::7", False),
+        ("192.0.2.0/33", False),
+    ],
+)
+def test_an_entry_may_name_the_network_or_an_address_in_it(entry: str, is_listed: bool, tmp_path: Path) -> None:
+    dbdir = make_database(tmp_path / "db", {"192.0.2.0/a@example.com/bob@example.org": f"{NOON},{NOON}"}, {})
+    (tmp_path / "clients").write_text(f"{entry}\n")
+    (tmp_path / "recipients").touch()
+    assert states(dbdir, "--no-resolve", "--state=all")["a"][0] == ("whitelisted" if is_listed else "pending")
+
+
+def test_a_name_server_that_is_not_asked_is_told(dbdir: Path) -> None:
+    outcome = call(main, f"--dbdir={dbdir}", "--no-resolve", "--nameserver=127.0.0.1", "carol")
+    assert outcome.stderr == "postgrey-search: --nameserver has no effect with --no-resolve\n"
+    assert outcome.status == 0

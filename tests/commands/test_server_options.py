@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from postgrey_py.commands import server_options
-from postgrey_py.commands.server_options import Places, ServerOptions, find_server_options, read_options, settings_of
+from postgrey_py.commands.server_arguments import READ_FIELDS, read_options
+from postgrey_py.commands.server_options import Places, ServerOptions, find_server_options, settings_of
 from postgrey_py.daemon.options import parse_command_line
 from postgrey_py.greylist.settings import PATHS, SECONDS_PER_DAY, SECONDS_PER_HOUR, Settings
 from tests.support.policy import PolicyClient
@@ -58,7 +59,7 @@ def test_options_are_read_as_the_server_reads_them(words: list[str], values: Map
     if words != ["--inet", "--delay=10"]:
         server = parse_command_line([*words, "--inet=1"]).settings
         ours = replace(Settings(), **values)
-        fields = (*server_options.READ_FIELDS,)
+        fields = (*READ_FIELDS,)
         assert {name: getattr(ours, name) for name in fields} == {name: getattr(server, name) for name in fields}
 
 

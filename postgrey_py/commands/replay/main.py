@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import math
+import os
 import re
 import sys
 import time
@@ -26,6 +27,8 @@ from postgrey_py.errors import UsageError
 from postgrey_py.greylist.keys import rewrite_sender
 
 MAX_CONNECTIONS = 10_000
+# What fits into struct sockaddr_un.
+MAX_UNIX_PATH_BYTES = 107
 PERCENTILES = (50, 90, 95, 99, 99.9)
 
 # How many requests are made of the log before answers are looked at: more would make them seem late.
@@ -82,6 +85,11 @@ def run(options: argparse.Namespace) -> None:
 def parse_service(text: str) -> Service:
     """The service that Postfix writes as `text`. Raises UsageError."""
     if text.startswith("unix:") and text != "unix:":
+        length = len(os.fsencode(text.removeprefix("unix:")))
+        if length > MAX_UNIX_PATH_BYTES:
+            raise UsageError(
+                f"{text!r}: the path has {length} bytes, and a Unix socket's at most {MAX_UNIX_PATH_BYTES}"
+            )
         return Service(text, text.removeprefix("unix:"))
     found = re.fullmatch(r"inet:(.+):(\d{1,5})", text, re.ASCII)
     if found is None or not 0 < int(found[2]) < 65536:

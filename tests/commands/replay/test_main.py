@@ -346,6 +346,8 @@ def test_service_that_is_not_there_is_told_in_one_line(service: str, message: st
     ("arguments", "message"),
     [
         ([], "inet:HOST:PORT or unix:PATH must be given"),
+        ([f"unix:/{'a' * 107}"], "the path has 108 bytes, and a Unix socket's at most 107"),
+        ([f"unix:{'ä' * 54}"], "the path has 108 bytes, and a Unix socket's at most 107"),
         (["localhost:10023"], "'localhost:10023' is neither inet:HOST:PORT nor unix:PATH"),
         (["inet:localhost"], "'inet:localhost' is neither"),
         (["inet:localhost:99999"], "'inet:localhost:99999' is neither"),
