@@ -343,11 +343,6 @@ def test_a_reload_fails_visibly_for_what_is_of_no_use(installed: Machine) -> Non
     assert main_pid(installed) == pid
 
 
-def test_ports_below_1024_are_allowed(installed: Machine) -> None:
-    configure(installed, "--inet=127.0.0.1:783")
-    assert installed.ask(783, make_request()) == [DEFERRED]
-
-
 def test_the_init_script_of_a_removed_package_does_nothing(machine: Machine) -> None:
     machine.apt("install", PACKAGE)
     machine.apt("remove", "postgrey-py")

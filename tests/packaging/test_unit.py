@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -109,12 +110,20 @@ def test_reload_fails_visibly_and_hurts_nobody(machine: Machine, file: str, text
     machine.shell(f"rm {file}; systemctl reload postgrey")
 
 
-def test_ports_below_1024_are_allowed(machine: Machine) -> None:
+def test_ports_below_1024_take_what_the_unit_says(machine: Machine) -> None:
+    drop_in = "/run/systemd/system/postgrey.service.d/port.conf"
+    unit = machine.shell("cat /etc/systemd/system/postgrey.service")
+    (lines,) = re.findall(r"(?:^#     .*\n)+", unit, re.MULTILINE)
     machine.write("/etc/default/postgrey", "POSTGREY_OPTS='--inet=127.0.0.1:783'\n")
-    machine.shell("systemctl start postgrey")
-    assert machine.ask(783, make_request()) == [DEFERRED]
-    pid = machine.shell("systemctl show --value -p MainPID postgrey").strip()
-    assert "CapEff:\t0000000000000000" in machine.shell(f"cat /proc/{pid}/status")
+    machine.run("systemctl", "start", "postgrey", status=1)
+    machine.write(drop_in, re.sub(r"^#     ", "", lines, flags=re.MULTILINE))
+    try:
+        machine.shell("systemctl daemon-reload; systemctl restart postgrey")
+        assert machine.ask(783, make_request()) == [DEFERRED]
+        pid = machine.shell("systemctl show --value -p MainPID postgrey").strip()
+        assert "CapEff:\t0000000000000000" in machine.shell(f"cat /proc/{pid}/status")
+    finally:
+        machine.shell(f"rm -r {drop_in.rpartition('/')[0]}; systemctl daemon-reload")
 
 
 def test_epels_variables_are_obeyed(machine: Machine) -> None:
