@@ -44,11 +44,11 @@ def read_recipe(title: str) -> list[str]:
 class Host:
     """A server with whitelists of its own, and a shell in which the paths of the manual are its."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, delay: int) -> None:
         self.directory = directory
         self.lists = directory / "lists"
         self.lists.mkdir()
-        options = ["--delay=1"]
+        options = [f"--delay={delay}"]
         for kind in ("clients", "recipients"):
             file = self.lists / f"postgrey_whitelist_{kind}"
             shutil.copy(ROOT / "whitelists" / file.name, file)
@@ -91,7 +91,15 @@ class Host:
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
-    host = Host(tmp_path)
+    host = Host(tmp_path, delay=300)
+    with host.server:
+        yield host
+
+
+@pytest.fixture
+def quick_host(tmp_path: Path) -> Iterator[Host]:
+    """One on which mail passes after a second."""
+    host = Host(tmp_path, delay=1)
     with host.server:
         yield host
 
@@ -131,41 +139,44 @@ def test_a_probe_that_leaves_nothing(host: Host) -> None:
     assert len(host.records()) == 1
 
 
-def test_a_probe_that_proves_that_the_database_works(host: Host) -> None:
+def test_a_probe_that_proves_that_the_database_works(quick_host: Host) -> None:
     _, probe = read_recipe("Probe it")
     for _ in range(3):
-        assert host.run(probe).startswith("action=DEFER_IF_PERMIT")
+        assert quick_host.run(probe).startswith("action=DEFER_IF_PERMIT")
         # A mail that passes after the delay, of a second here, tells that it is over.
         sender = f"{time.monotonic_ns()}x@example.com"
-        assert host.ask(sender=sender).startswith("DEFER")
-        wait_until(lambda sender=sender: not host.ask(sender=sender).startswith("DEFER"))
-    assert sum("probe.invalid" in key for key in host.records()) == 1
-    host.server.signal(signal.SIGUSR1)
+        assert quick_host.ask(sender=sender).startswith("DEFER")
+        wait_until(lambda sender=sender: not quick_host.ask(sender=sender).startswith("DEFER"))
+    assert sum("probe.invalid" in key for key in quick_host.records()) == 1
+    quick_host.server.signal(signal.SIGUSR1)
     # Of the probe and the three mails.
-    host.server.wait_for_log("cleaning main database finished. before: 4, after: 3")
+    quick_host.server.wait_for_log("cleaning main database finished. before: 4, after: 3")
 
 
-def test_after_a_database_was_restored(host: Host) -> None:
-    assert host.ask(sender="known@example.com").startswith("DEFER")
-    host.server.stop()
-    backup = host.directory / "backup"
+def test_after_a_database_was_restored(quick_host: Host) -> None:
+    assert quick_host.ask(sender="known@example.com").startswith("DEFER")
+    quick_host.server.stop()
+    backup = quick_host.directory / "backup"
     backup.mkdir()
     for file in ("postgrey.db", "postgrey_clients.db"):
-        shutil.copy(host.server.dbdir / file, backup / file)
-    host.server.start()
-    host.ask(sender="later@example.com")
+        shutil.copy(quick_host.server.dbdir / file, backup / file)
+    quick_host.server.start()
+    quick_host.ask(sender="later@example.com")
     (recipe,) = read_recipe("After a database was restored")
     stopping, restoring, starting = re.split(r"^systemctl \w+ postgrey\n", recipe, flags=re.MULTILINE)
     assert stopping == starting == ""
-    host.server.stop()
-    host.run(restoring)
-    host.server.start()
-    assert len(host.records()) == 1
+    quick_host.server.stop()
+    quick_host.run(restoring)
+    quick_host.server.start()
+    assert len(quick_host.records()) == 1
     wait_until(
-        lambda: host.ask(sender="known@example.com") == "DUNNO" or "PREPEND" in host.ask(sender="known@example.com")
+        lambda: (
+            quick_host.ask(sender="known@example.com") == "DUNNO"
+            or "PREPEND" in quick_host.ask(sender="known@example.com")
+        )
     )
-    assert host.ask(sender="later@example.com").startswith("DEFER")
-    assert (host.server.dbdir / "before" / "postgrey.db").exists()
+    assert quick_host.ask(sender="later@example.com").startswith("DEFER")
+    assert (quick_host.server.dbdir / "before" / "postgrey.db").exists()
 
 
 def run_postfix(host: Host, recipe: str) -> Postfix:
