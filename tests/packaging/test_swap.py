@@ -169,7 +169,7 @@ def test_there_and_back(machine: Machine) -> None:
 
 
 def test_without_systemd_a_stopped_postgrey_goes_by_the_line_in_the_readme(suite: str, tmp_path: Path) -> None:
-    line = "chmod -x /etc/init.d/postgrey"
+    line = "/etc/init.d/postgrey stop; chmod -x /etc/init.d/postgrey"
     assert f"    {line}\n" in (ROOT / "README.md").read_text()
     # Packages find out by this directory, and by nothing else, that systemd runs.
     without = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /run/systemd && exec "$@"', "sh"]
@@ -182,8 +182,10 @@ def test_without_systemd_a_stopped_postgrey_goes_by_the_line_in_the_readme(suite
         machine.shell("systemctl stop postgrey")
         failure = machine.run(*install, status=100, env={"DEBIAN_FRONTEND": "noninteractive"}).stdout
         assert "installed postgrey package pre-removal script subprocess returned error exit status 1" in failure
-        machine.shell(line)
+        machine.run(*without, "sh", "-c", line)
         machine.run(*install, env={"DEBIAN_FRONTEND": "noninteractive"})
+        # The init script may have started it; systemd, which is there after all, is asked what was installed.
+        machine.run(*without, "/etc/init.d/postgrey", "stop")
         machine.shell("systemctl daemon-reload; systemctl restart postgrey")
         serves(machine, "postgrey-py", "python3")
         is_configured(machine)
