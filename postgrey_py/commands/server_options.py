@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from postgrey_py.commandline import Parser
+from postgrey_py.commands.formats import printable
 from postgrey_py.commands.server_arguments import OPTION_START, read_options
 from postgrey_py.commands.shell_assignments import read_assignments, split_words
 from postgrey_py.errors import PostgreyError
@@ -100,9 +101,16 @@ def settings_of(options: argparse.Namespace, tool: str, fields: Collection[str])
     for remark in found.remarks:
         print(f"{tool}: {remark}", file=sys.stderr)
     if getattr(options, "verbose", False):
-        shown = " ".join(f"{name.replace('_', '-')}={value}" for name, value in sorted(taken.items()))
+        shown = ", ".join(_show(name, value) for name, value in sorted(taken.items()))
         print(f"{tool}: options of the server from {found.source or 'nowhere'}: {shown or 'none'}", file=sys.stderr)
     return replace(Settings(), **{**taken, **given})
+
+
+def _show(field: str, value: Any) -> str:
+    text = " ".join(value) if isinstance(value, tuple) else str(value)
+    # Texts for the mail server have a character for each byte.
+    octets = text.encode("latin-1") if field.startswith("greylist_") else os.fsencode(text)
+    return f"{field.replace('_', '-')}={printable(octets)}"
 
 
 def find_server_options(dbdir: str | None, places: Places) -> ServerOptions:

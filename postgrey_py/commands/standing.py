@@ -74,7 +74,7 @@ class Standings:
             return Standing(WHITELISTED, f"{line.file} line {line.number}")
         trusted = self._find_trusted(network, record) if network is not None else None
         if trusted is not None:
-            return Standing(TRUSTED, f"{trusted.address.text().lower()} came back {trusted.passes} times")
+            return Standing(TRUSTED, f"{trusted.address.text().lower()}, count {trusted.passes}")
         return Standing(PENDING)
 
     def _find_trusted(self, network: _Network, record: Record) -> Trusted | None:

@@ -278,7 +278,7 @@ def test_options_of_the_server_are_known(dbdir: Path, tmp_path: Path) -> None:
     assert call(main, *options) == Outcome("192.0.2.9 (17)\n9.0.0.1 (120)\n", "", 0)
     assert call(main, *options, "--min-count=100") == Outcome("9.0.0.1 (120)\n", "", 0)
     outcome = call(main, *options, "--verbose")
-    told = f"postgrey_clients_dump: options of the server from {path}: auto-whitelist-clients=17 dbdir={dbdir}\n"
+    told = f"postgrey_clients_dump: options of the server from {path}: auto-whitelist-clients=17, dbdir={dbdir}\n"
     assert outcome == Outcome("192.0.2.9 (17)\n9.0.0.1 (120)\n", told, 0)
 
 

@@ -283,8 +283,8 @@ def states(dbdir: Path, *options: str) -> dict[str, tuple[str, str | None]]:
 def test_mail_that_passes_by_now_is_not_pending(standing: Path) -> None:
     clients, recipients = standing.with_name("clients"), standing.with_name("recipients")
     expected = {
-        "trusted": ("trusted", "198.51.100.7 came back 5 times"),
-        "single": ("trusted", "198.51.100.9 came back 7 times"),
+        "trusted": ("trusted", "198.51.100.7, count 5"),
+        "single": ("trusted", "198.51.100.9, count 7"),
         "neighbour": ("pending", None),
         "otherhost": ("pending", None),
         "listed": ("whitelisted", f"{clients} line 3"),
@@ -292,7 +292,7 @@ def test_mail_that_passes_by_now_is_not_pending(standing: Path) -> None:
         "listedone": ("whitelisted", f"{clients} line 4"),
         "recipient": ("whitelisted", f"{recipients} line 2"),
         "name": ("pending", None),
-        "sixtrusted": ("trusted", "2001:db8:0:1:0:0:0:ab came back 9 times"),
+        "sixtrusted": ("trusted", "2001:db8:0:1:0:0:0:ab, count 9"),
         "sixlisted": ("whitelisted", f"{clients} line 6"),
         "domain": ("pending", None),
         "done": ("passed", None),

@@ -259,9 +259,12 @@ def test_the_command_line_comes_first(
     assert capsys.readouterr().err == ""
     settings_of(namespace(verbose=True), "tool", fields)
     settings_of(namespace(verbose=True, server_options="none"), "tool", fields)
+    other.write_text("POSTGREY_OPTS='--dbdir=/€'\nPOSTGREY_TEXT=später")
+    settings_of(namespace(verbose=True, server_options=str(other)), "tool", ("dbdir", "greylist_text"))
     assert capsys.readouterr().err.splitlines() == [
-        f"tool: options of the server from {default}: dbdir=/db delay=20",
+        f"tool: options of the server from {default}: dbdir=/db, delay=20",
         "tool: options of the server from nowhere: none",
+        f"tool: options of the server from {other}: dbdir=/€, greylist-text=später",
     ]
 
 

@@ -40,6 +40,7 @@ from postgrey_py.commands.server_options import settings_of
 from postgrey_py.database.environment import TRIPLETS
 from postgrey_py.database.snapshot import open_snapshot
 from postgrey_py.errors import PostgreyError
+from postgrey_py.greylist.actions import find_consequence
 from postgrey_py.greylist.keys import parse_address, rewrite_sender
 from postgrey_py.greylist.records import parse_record, seconds_seen
 from postgrey_py.greylist.settings import Settings
@@ -48,7 +49,16 @@ if TYPE_CHECKING:
     from postgrey_py.commands.report.sender_checks import SenderChecks
 
 # What of the server's settings is of use here; its text is no pattern, as the option of the report is.
-SERVER_FIELDS = ("dbdir", "delay", "lookup_by_host", "ipv4cidr", "ipv6cidr", "privacy", "greylist_text")
+SERVER_FIELDS = (
+    "dbdir",
+    "delay",
+    "lookup_by_host",
+    "ipv4cidr",
+    "ipv6cidr",
+    "privacy",
+    "greylist_action",
+    "greylist_text",
+)
 
 # Makes a picture of a summary, "svg" or "png".
 Draw = Callable[[Summary, str], bytes]
@@ -64,6 +74,8 @@ def run(options: argparse.Namespace) -> None:
     for remark in check_combination(options):
         _say(remark)
     settings = settings_of(options, "postgreyreport", SERVER_FIELDS)
+    if consequence := find_consequence(settings.greylist_action):
+        _say(f"--greylist-action={show(settings.greylist_action)} of the server {consequence}")
     greylist_text = _greylist_pattern(options, settings)
     has_greylist_text = compile_greylist_text(greylist_text)
     guess = TextGuess(has_greylist_text)

@@ -123,3 +123,11 @@ def test_no_more_is_kept_than_is_needed() -> None:
     assert re.search("try --greylist-text=Wait$", guess.complaint("Greylisted") or "")
     guess.is_needed = False
     assert guess.complaint("Greylisted") is None
+
+
+def test_a_server_whose_action_does_not_defer_is_told(empty: Path, tmp_path: Path) -> None:
+    (tmp_path / "default").write_text('POSTGREY_OPTS="--inet=10023 --greylist-action=REJECT"\n')
+    _, stderr, _ = report(empty, reject_line(), f"--server-options={tmp_path / 'default'}")
+    assert stderr.startswith("postgreyreport: --greylist-action=REJECT of the server ")
+    (tmp_path / "default").write_text('POSTGREY_OPTS="--inet=10023 --greylist-action=451"\n')
+    assert report(empty, reject_line(), f"--server-options={tmp_path / 'default'}")[1] == ""
