@@ -127,7 +127,8 @@ def run(options: argparse.Namespace) -> None:
                 _print_summary(summary, options.format)
         else:
             _print_report(in_order_of_address(lost), checks, options, clock, settings)
-        guess.is_needed &= not deferrals and not history.would_be_deferred()
+        # 1.37: who names a text gets what has it, be that nothing.
+        guess.is_needed &= options.greylist_text is None and not deferrals and not history.would_be_deferred()
         problem = guess.complaint(greylist_text)
         _complain_of(log, watch, events, options, is_explained=problem is not None)
         if problem is not None:

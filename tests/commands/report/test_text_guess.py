@@ -131,3 +131,9 @@ def test_a_server_whose_action_does_not_defer_is_told(empty: Path, tmp_path: Pat
     assert stderr.startswith("postgreyreport: --greylist-action=REJECT of the server ")
     (tmp_path / "default").write_text('POSTGREY_OPTS="--inet=10023 --greylist-action=451"\n')
     assert report(empty, reject_line(), f"--server-options={tmp_path / 'default'}")[1] == ""
+
+
+def test_who_names_a_text_gets_what_has_it(empty: Path) -> None:
+    """As in 1.37, also when that is nothing."""
+    log = greylisted() + server_line("action=pass, reason=client AWL") + rejected("Wait")
+    assert report(empty, log, "--greylist-text=Greylisted") == ("", "", 0)
