@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from typing import Any
 
@@ -22,7 +23,8 @@ import sys
 from berkeleydb import db
 try:
     db.DB().verify(sys.argv[1])
-except db.DBError:
+except (db.DBError, MemoryError) as error:
+    print(error, file=sys.stderr)
     sys.exit(%d)
 """
     VERIFY = (sys.executable, "-c", _PROGRAM % DAMAGED)
@@ -31,34 +33,44 @@ except ImportError:  # Debian packages the same binding under its older name.
 
     # DB.verify of bsddb3 forgets what it has found. This is in Debian's package db5.3-util.
     DAMAGED = 1
-    VERIFY = ("db5.3_verify", "-q")
+    VERIFY = ("db5.3_verify",)
 
-__all__ = ["DAMAGED", "VERIFY", "BerkeleyDBError", "db", "explain", "is_damage"]
+__all__ = ["DAMAGED", "VERIFY", "BerkeleyDBError", "db", "explain", "is_damage", "names_system_error"]
 
-BerkeleyDBError: type[Exception] = db.DBError
+# The binding tells ENOMEM, which Berkeley DB also says of its own regions, as Python's MemoryError, and fails where the
+# text of an error is not UTF-8.
+BerkeleyDBError: Any = (db.DBError, MemoryError, UnicodeDecodeError)
 
-# What the operating system says of a file; all other errors say that its contents are not what they should be.
-_SYSTEM_ERRORS = frozenset(
+# What the operating system says of a file or of the process; whatever Berkeley DB makes of it, it is no damage.
+_REFUSALS = frozenset(
     getattr(errno, name)
-    for name in (
-        *("EACCES", "EPERM", "EROFS", "ENOSPC", "EDQUOT", "EIO", "EFBIG"),
-        *("ENOMEM", "EMFILE", "ENFILE", "ENOENT", "ENOTDIR", "EAGAIN", "EBUSY"),
-    )
+    for name in ("EACCES", "EPERM", "EROFS", "ENOSPC", "EDQUOT", "EIO", "EFBIG", "ENOMEM", "EMFILE", "ENFILE")
 )
+# These say that a file is not there, and a damaged file may name one that never was: only as the error itself they
+# are the system's.
+_SYSTEM_ERRORS = _REFUSALS | {errno.ENOENT, errno.ENOTDIR, errno.EAGAIN, errno.EBUSY}
 
 
 def is_damage(error: Exception) -> bool:
-    """Whether a Berkeley DB error says that the files are damaged or do not belong together.
+    """Whether a Berkeley DB error may say that the files are damaged or do not belong together.
 
-    A disk that is full, or a permission that is missing, is not: nothing is set aside for that.
+    A disk that is full, or a permission that is missing, does not: nothing is set aside for that. But the library's
+    last word is often just that something went wrong: what it means is for `proof` to find out.
     """
-    return _code(error) not in _SYSTEM_ERRORS
+    if isinstance(error, MemoryError) or _code(error) in _SYSTEM_ERRORS:
+        return False
+    return not names_system_error(explain(error))
+
+
+def names_system_error(text: str) -> bool:
+    """Whether a message of the library names an error of the system."""
+    return any(os.strerror(number) in text for number in _REFUSALS)
 
 
 def explain(error: Exception) -> str:
     """The error in one line."""
-    text = error.args[1] if len(error.args) > 1 else str(error)
-    return str(text).strip().replace("\n", " ")
+    text = str(error.args[1] if len(error.args) > 1 else error).strip().replace("\n", " ")
+    return text or os.strerror(errno.ENOMEM)
 
 
 def _code(error: Exception) -> Any:

@@ -10,42 +10,28 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from postgrey_py.database.access import require_access
+from postgrey_py.database.aside import Aside
 from postgrey_py.database.binding import BerkeleyDBError, db, explain, is_damage
-from postgrey_py.database.layout import FIRST_REGION, LOG_FILES, REGION_FILES
+from postgrey_py.database.configuration import Configuration, read_configuration
+from postgrey_py.database.layout import FIRST_REGION, LOG_FILES
 from postgrey_py.database.lock import Lock
-from postgrey_py.database.repair import (
-    numbers_its_pages,
-    require_damage,
-    reset_lsns,
-    set_logs_aside,
-    verifies,
-)
+from postgrey_py.database.proof import explain_limit, require_damage, require_limits
+from postgrey_py.database.regions import open_environment, require_room
+from postgrey_py.database.repair import forget_logs, numbers_its_pages, verifies
 from postgrey_py.database.salvage import salvage
 from postgrey_py.errors import DatabaseError
 
 TRIPLETS = "postgrey.db"
 CLIENTS = "postgrey_clients.db"
 
-# Small, so that a checkpoint has little to write; the kernel caches the files anyway. It is no part of the files.
-CACHE_BYTES = 8 << 20
-# Berkeley DB makes a cache of less than 500 MB a quarter larger.
-_CACHE_PAGE_BYTES = 4096
-_CACHE_PAGES = CACHE_BYTES * 5 // 4 // _CACHE_PAGE_BYTES
-# What the region files take on the disk, with something to spare.
-REGION_BYTES = CACHE_BYTES * 5 // 4 + (6 << 20)
-# Room for the records of a whole group transaction.
-LOG_BUFFER_BYTES = 256 << 10
-
 # After so much log a checkpoint is due.
 CHECKPOINT_KILOBYTES = 16 << 10
 
-# 1.37: the regions are files in dbdir, not memory of our own (DB_PRIVATE), so that others may join the environment.
-_FLAGS = db.DB_CREATE | db.DB_RECOVER | db.DB_THREAD | db.DB_INIT_TXN | db.DB_INIT_MPOOL | db.DB_INIT_LOG
 _DATABASE_FLAGS = db.DB_CREATE | db.DB_THREAD | db.DB_AUTO_COMMIT
 
 Report = Callable[[str], None]
@@ -65,36 +51,47 @@ class Environment:
         self._with_clients = with_clients
         self._report = report
         self._env: Any = None
+        self._configuration = Configuration()
         self._has_logs = False
         self._kept_logs: set[str] = set()
+        # What to report of a repair once it is known to be good: text, whose original it tells of, and more text.
+        self._repairs: list[tuple[str, str, str]] = []
+        self._aside = Aside(self.dbdir)
+        require_access(self.dbdir)
         self._lock = Lock(self.dbdir)
         # Berkeley DB's first region: another one in its place tells that somebody else has recovered the environment.
         self._region: tuple[int, int] | None = None
         try:
             self.open()
         except BaseException:
-            self.close_databases()
             self._lock.release()
             raise
 
     def open(self, verify: bool = False) -> None:
         """Recover the environment and open the databases; with `verify`, look at every page of them first.
 
-        Never without the lock: where dbdir is another directory than before, the lock in that is taken.
+        Never without the lock: where dbdir is another directory than before, the lock in that is taken. It either
+        succeeds or leaves the directory as it was. Raises DatabaseError.
         """
         if self._lock.renew():
             self._report(f"dbdir {self.dbdir} is another directory than before: the database in it is used from now on")
         try:
-            self._env = self._open_environment()
-            self.triplets = self._open_database(TRIPLETS, verify)
-            if self._with_clients:
-                self.clients = self._open_database(CLIENTS, verify)
-            self._region = self._find_region()
+            require_access(self.dbdir)
+            self._aside.put_back()
+            self._open(verify)
+            places = self._aside.keep()
         except BerkeleyDBError as error:
-            raise DatabaseError(f"can't open the database in {self.dbdir}: {explain(error)}") from error
+            self._give_up()
+            raise DatabaseError(f"can't open the database in {self.dbdir}: {explain_limit(error)}") from error
         except OSError as error:
-            where = f" ({error.filename})" if error.filename else ""
-            raise DatabaseError(f"can't repair the database in {self.dbdir}: {error.strerror}{where}") from error
+            self._give_up()
+            where = f": {error.filename}" if error.filename else ""
+            raise DatabaseError(f"can't open the database in {self.dbdir}: {error.strerror}{where}") from error
+        except BaseException:
+            self._give_up()
+            raise
+        for before, name, after in self._repairs:
+            self._report(f"{before}{places[name]}{after}")
 
     def begin(self) -> Any:
         """A new transaction."""
@@ -155,10 +152,10 @@ class Environment:
         # may be. Closing would write some whose changes are in no log, and recovery refuses such a file.
         for handle in (self.triplets, self.clients):
             if handle is not None:
-                with contextlib.suppress(BerkeleyDBError):
+                with contextlib.suppress(*BerkeleyDBError):
                     handle.close(db.DB_NOSYNC)
         if self._env is not None:
-            with contextlib.suppress(BerkeleyDBError):
+            with contextlib.suppress(*BerkeleyDBError):
                 self._env.close()
         self.triplets = self.clients = self._env = None
 
@@ -193,96 +190,92 @@ class Environment:
             return False
         return True
 
+    def _open(self, verify: bool) -> None:
+        self._repairs = []
+        self._configuration = read_configuration(self.dbdir)
+        require_room(self.dbdir, self._configuration)
+        require_limits(self.dbdir, self._configuration)
+        for text in () if verify else self._configuration.disobeyed():
+            self._report(text)
+        self._env = self._open_environment()
+        self.triplets = self._open_database(TRIPLETS, verify)
+        if self._with_clients:
+            self.clients = self._open_database(CLIENTS, verify)
+        self._region = self._find_region()
+
+    def _give_up(self) -> None:
+        """Opening has failed: leave nothing open, and undo what a repair has done so far."""
+        self.close_databases()
+        # Where even that fails, the next try begins with it.
+        with contextlib.suppress(OSError):
+            self._aside.put_back()
+
     def _open_environment(self) -> Any:
         self._has_logs = any(self.dbdir.glob(LOG_FILES))
+        result = self._twice(self._try_environment)
+        if not isinstance(result, _Damage):
+            return result
+        self._aside.take_logs()
+        self._has_logs = False
+        self._repairs.append((f"can't recover the database with its logs ({result}): set them aside in ", "logs", ""))
+        return open_environment(self._lock.home(), self._configuration)
+
+    def _try_environment(self) -> Any:
         try:
-            return _open_environment(self.dbdir, self._lock.home())
+            return open_environment(self._lock.home(), self._configuration)
         except BerkeleyDBError as error:
-            if not is_damage(error):
-                raise
-            require_damage(self.dbdir, explain(error))
-            aside = set_logs_aside(self.dbdir)
-            self._has_logs = False
-            self._report(f"can't recover the database with its logs ({explain(error)}): set them aside in {aside}")
-            return _open_environment(self.dbdir, self._lock.home())
+            return _damage(error)
 
     def _open_database(self, name: str, verify: bool) -> Any:
         """Open one database, whatever it takes: damaged files are set aside and salvaged, never deleted."""
         path = self.dbdir / name
-        try:
-            if not path.exists():
-                return _open_database(self._env, name)
-            if not self._has_logs:
-                # Berkeley DB does not always notice: it opens a file by its first page, which may be of no log.
-                problem = "its logs are missing"
-            elif (verify or not numbers_its_pages(path)) and not verifies(path):
-                problem = "it does not verify"
-            else:
-                return _open_database(self._env, name)
-        except BerkeleyDBError as error:
-            if not is_damage(error):
-                raise
-            problem = explain(error)
-        require_damage(self.dbdir, problem)
+        result = self._twice(lambda: self._try_database(path, verify))
+        if not isinstance(result, _Damage):
+            return result
+        if not path.exists():
+            raise DatabaseError(f"can't make {path}: {result}")
         if verifies(path):
             # It is whole, but its logs are elsewhere: people copy just the .db files to a new host.
-            copy = reset_lsns(path)
-            self._report(f"{path} came without its logs: accepted, after a copy to {copy}")
-            return _open_database(self._env, name)
-        return self._salvage(path, problem)
+            forget_logs(path, lambda path: self._aside.take(path, "before-reset"))
+            self._repairs.append((f"{path} came without its logs: accepted, after a copy to ", name, ""))
+        else:
+            found = salvage(path, lambda path: self._aside.take(path, "damaged"))
+            text = f", {found.records} records of it salvaged"
+            if found.has_stale:
+                text += "; some stood on older pages too, and may be back though they had been deleted"
+            self._repairs.append((f"{path} is damaged ({result}): set aside as ", name, text))
+        return _open_database(self._env, name)
 
-    def _salvage(self, path: Path, problem: str) -> Any:
-        found = salvage(path)
-        text = f"{path} is damaged ({problem}): set aside as {found.aside}, {found.records} records of it salvaged"
-        if found.has_stale:
-            text += "; some stood on older pages too, and may be back though they had been deleted"
-        self._report(text)
-        return _open_database(self._env, path.name)
+    def _try_database(self, path: Path, verify: bool) -> Any:
+        if path.exists():
+            if not self._has_logs:
+                # Berkeley DB does not always notice: it opens a file by its first page, which may be of no log.
+                return _Damage("its logs are missing")
+            if (verify or not numbers_its_pages(path)) and not verifies(path):
+                return _Damage("it does not verify")
+        try:
+            return _open_database(self._env, path.name)
+        except BerkeleyDBError as error:
+            return _damage(error)
 
-
-def _open_environment(dbdir: Path, home: Path) -> Any:
-    """The environment in dbdir, opened under the path `home`: its next log file must not get into another directory."""
-    _require_room_for_regions(dbdir)
-    environment = db.DBEnv()
-    try:
-        environment.set_cachesize(0, CACHE_BYTES, 1)
-        environment.set_lg_bsize(LOG_BUFFER_BYTES)
-        environment.set_flags(db.DB_AUTO_COMMIT, 1)
-        environment.set_flags(db.DB_REGION_INIT, 1)
-        environment.open(str(home), _FLAGS, 0o600)
-        _fill_cache(environment)
-    except BaseException:
-        with contextlib.suppress(BerkeleyDBError):
-            environment.close()
-        raise
-    return environment
-
-
-def _require_room_for_regions(dbdir: Path) -> None:
-    """Raise DatabaseError on a full disk: recovery, too, would be killed by the first touch of a hole (see below)."""
-    old = sum(path.stat().st_blocks * 512 for path in dbdir.glob(REGION_FILES))
-    free = shutil.disk_usage(dbdir).free + old
-    if free < REGION_BYTES:
-        raise DatabaseError(f"can't open the database in {dbdir}: {free >> 20} of {REGION_BYTES >> 20} MiB are free")
+    def _twice(self, attempt: Callable[[], Any]) -> Any:
+        """What the attempt returns; damage only when that is proved, and when it is still there after the proof."""
+        result = attempt()
+        if isinstance(result, _Damage):
+            require_damage(self.dbdir, self._configuration, str(result))
+            result = attempt()
+        return result
 
 
-def _fill_cache(environment: Any) -> None:
-    """Make the cache as large as it will ever be, so that its file has all its blocks on the disk.
+class _Damage(str):
+    """What seems to be wrong with a file."""
 
-    It is a mapped file that grows with holes in it. Once the disk is full, the first touch of a hole would kill us with
-    SIGBUS. DB_REGION_INIT does the same for what the region files have from the start.
-    """
-    nameless = db.DB(environment)
-    try:
-        nameless.set_flags(db.DB_TXN_NOT_DURABLE)
-        nameless.set_pagesize(_CACHE_PAGE_BYTES)
-        nameless.open(None, dbtype=db.DB_BTREE, flags=db.DB_CREATE)
-        # Four records to a page, and a few more than fit.
-        record = bytes(_CACHE_PAGE_BYTES // 4 - 100)
-        for number in range(_CACHE_PAGES * 4 + 64):
-            nameless.put(b"%08d" % number, record)
-    finally:
-        nameless.close()
+
+def _damage(error: Exception) -> _Damage:
+    """The damage that this error tells of; raises the error where it tells of something else."""
+    if not is_damage(error):
+        raise error
+    return _Damage(explain(error))
 
 
 def _open_database(environment: Any, name: str) -> Any:
@@ -290,7 +283,7 @@ def _open_database(environment: Any, name: str) -> Any:
     try:
         handle.open(name, dbtype=db.DB_BTREE, flags=_DATABASE_FLAGS, mode=0o600)
     except BaseException:
-        with contextlib.suppress(BerkeleyDBError):
+        with contextlib.suppress(*BerkeleyDBError):
             handle.close()
         raise
     return handle

@@ -12,7 +12,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from postgrey_py.accounts import name_of_user
+from postgrey_py.database.access import unusable
 from postgrey_py.errors import DatabaseError
 
 LOCK = "postgrey.lock"
@@ -92,7 +92,7 @@ class Lock:
         try:
             self._directory = os.open(self._dbdir, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
-            raise self._unusable(error) from error
+            raise unusable(self._dbdir, error) from error
         try:
             # First, so that who is too late leaves the file alone.
             self._lock_directory()
@@ -111,7 +111,7 @@ class Lock:
         except OSError as error:
             # Some network file systems lock no directories; there the file must do.
             if error.errno not in (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
-                raise self._unusable(error) from error
+                raise unusable(self._dbdir, error) from error
 
     def _lock_file(self) -> int:
         """A descriptor of the lock file, which is made if need be, and locked."""
@@ -119,7 +119,7 @@ class Lock:
             try:
                 descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
             except OSError as error:
-                raise self._unusable(error) from error
+                raise unusable(self._dbdir, error) from error
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -135,12 +135,6 @@ class Lock:
 
     def _is_locked(self) -> DatabaseError:
         return DatabaseError(f"{self._path} is locked: another postgrey runs on this dbdir; stop it first")
-
-    def _unusable(self, error: OSError) -> DatabaseError:
-        return DatabaseError(
-            f"dbdir {self._dbdir} is not usable by {name_of_user(os.geteuid())}: {error.strerror} ({self._path}):"
-            " create it, chown it, or use --dbdir or --user"
-        )
 
 
 def _leads_to(path: Path, descriptor: int) -> bool:

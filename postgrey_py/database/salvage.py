@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,11 +33,16 @@ class Salvaged(NamedTuple):
     has_stale: bool
 
 
-def salvage(path: Path) -> Salvaged:
+def set_damaged_aside(path: Path) -> Path:
+    """Rename a damaged file to a dated name beside it, and return that."""
+    return path.rename(dated(path, "damaged"))
+
+
+def salvage(path: Path, set_aside: Callable[[Path], Path] = set_damaged_aside) -> Salvaged:
     """Set a damaged database file aside and put one in its place with the records that can still be read from it.
 
-    It stays where it was until the new one is complete, so that a crash or a full disk on the way costs nothing.
-    Raises Berkeley DB's error or OSError.
+    It stays where it was until the new one is complete, so that a crash or a full disk on the way costs nothing; then
+    `set_aside` moves it, and returns where it is. Raises Berkeley DB's error or OSError.
     """
     new = path.with_name(f"{path.name}.salvaged")
     new.unlink(missing_ok=True)
@@ -50,8 +55,7 @@ def salvage(path: Path) -> Salvaged:
         count = int(handle.stat()["nkeys"])
     finally:
         handle.close()
-    aside = dated(path, "damaged")
-    path.rename(aside)
+    aside = set_aside(path)
     new.rename(path)
     _flush_directory(path.parent)
     return Salvaged(aside, count, has_stale)

@@ -210,7 +210,7 @@ def _open_database(path: Path, cleanup: ExitStack) -> Any:
 
 
 def _close_quietly(handle: Any) -> None:
-    with contextlib.suppress(BerkeleyDBError):
+    with contextlib.suppress(*BerkeleyDBError):
         handle.close()
 
 

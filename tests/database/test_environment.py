@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import itertools
 import os
+import pwd
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -14,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from postgrey_py.database import environment
+from postgrey_py.database import configuration
 from postgrey_py.database.environment import CLIENTS, TRIPLETS, Environment
 from postgrey_py.database.lock import LOCK
 from postgrey_py.errors import DatabaseError
@@ -158,8 +160,8 @@ def test_missing_dbdir_is_named_with_the_user(tmp_path: Path) -> None:
     with pytest.raises(DatabaseError) as raised:
         Environment(str(dbdir), True, print)
     assert str(raised.value) == (
-        f"dbdir {dbdir} is not usable by uid {os.geteuid()}: No such file or directory ({dbdir / LOCK}):"
-        " create it, chown it, or use --dbdir or --user"
+        f"dbdir {dbdir} is not usable by {getpass.getuser()}: No such file or directory:"
+        " create it, or name the right one with --dbdir"
     )
 
 
@@ -170,7 +172,9 @@ def test_unreadable_dbdir_is_named_with_the_user(tmp_path: Path) -> None:
     with as_ordinary_user() as uid, pytest.raises(DatabaseError) as raised:
         Environment(str(dbdir), True, print)
     dbdir.chmod(0o700)
-    assert str(raised.value).startswith(f"dbdir {dbdir} is not usable by uid {uid}: Permission denied")
+    assert str(raised.value).startswith(
+        f"dbdir {dbdir} is not usable by {pwd.getpwuid(uid).pw_name}: Permission denied: "
+    )
     assert "\n" not in str(raised.value)
     assert read_dbdir(dbdir)[0] == make_records(1)
 
@@ -178,7 +182,7 @@ def test_unreadable_dbdir_is_named_with_the_user(tmp_path: Path) -> None:
 def test_dbdir_that_is_a_file_is_named(tmp_path: Path) -> None:
     dbdir = tmp_path / "db"
     dbdir.write_text("something else")
-    with pytest.raises(DatabaseError, match=f"^dbdir {dbdir} is not usable by uid .*: Not a directory"):
+    with pytest.raises(DatabaseError, match=f"^dbdir {dbdir} is not usable by .*: Not a directory: "):
         Environment(str(dbdir), True, print)
     assert dbdir.read_text() == "something else"
 
@@ -247,7 +251,7 @@ def region_sizes(dbdir: Path) -> dict[str, int]:
 
 def test_full_disk_is_told_before_anything_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path, make_records(10))
-    monkeypatch.setattr(environment, "REGION_BYTES", 1 << 60)
+    monkeypatch.setattr(configuration, "_OTHER_REGION_BYTES", 1 << 60)
     with pytest.raises(DatabaseError, match=rf"^can't open the database in {tmp_path}: \d+ of \d+ MiB are free$"):
         OpenStore(tmp_path)
     monkeypatch.undo()

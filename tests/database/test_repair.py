@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from postgrey_py.database import repair
+from postgrey_py.database import proof, repair
 from postgrey_py.database import salvage as salvage_module
 from postgrey_py.database.environment import CLIENTS, TRIPLETS, Environment
 from postgrey_py.errors import DatabaseError
@@ -350,7 +350,7 @@ def test_nothing_is_set_aside_when_there_is_no_room_for_a_repair(
     fill(tmp_path, RECORDS)
     junk(tmp_path / CLIENTS)
     before = sorted(os.listdir(tmp_path))
-    monkeypatch.setattr(repair, "ROOM_BYTES", 1 << 60)
+    monkeypatch.setattr(proof, "ROOM_BYTES", 1 << 60)
     with pytest.raises(DatabaseError, match=r"a repair takes \d+ MiB of disk, and \d+ MiB are free$"):
         Environment(str(tmp_path), True, print)
     assert sorted(os.listdir(tmp_path)) == before
