@@ -23,6 +23,8 @@ from tests.support.servers import POSTGREY, PolicyServer
 
 PR_SET_CHILD_SUBREAPER = 36
 
+DISK_BYTES = 128 << 20
+
 StartServer = Callable[..., PolicyServer]
 StartDaemon = Callable[..., Daemon]
 
@@ -99,3 +101,18 @@ def notify_socket(tmp_path: Path) -> Iterator[socket.socket]:
         notified.bind(str(tmp_path / "n"))
         notified.settimeout(20)
         yield notified
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of DISK_BYTES."""
+    if os.geteuid() != 0:
+        pytest.fail("these tests mount a small file system, which only root can do: run them as root")
+    path = tmp_path / "disk"
+    path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(path)], check=True)
+    try:
+        yield path
+    finally:
+        # Lazily, so that it goes even where a test has failed and left something open.
+        subprocess.run(["umount", "-l", str(path)], check=True)

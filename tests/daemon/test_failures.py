@@ -4,19 +4,17 @@
 from __future__ import annotations
 
 import itertools
-import os
 import random
 import shutil
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from postgrey_py.database.environment import CACHE_BYTES
+from postgrey_py.database.configuration import CACHE_BYTES
 from tests.daemon.conftest import StartServer
 from tests.daemon.processes import stop_once, wait_until
 from tests.database.dbdirs import PAGE_BYTES, fill, garble, make_records
@@ -24,7 +22,6 @@ from tests.parity.databases import TRIPLETS, dump_recovered, verify
 from tests.support.policy import PolicyClient, make_request
 from tests.support.servers import PolicyServer
 
-DISK_BYTES = 128 << 20
 DELAY = 300
 
 FAILED = "the database failed, mail passes without greylisting: "
@@ -37,21 +34,6 @@ OUTAGE_SECONDS = 5.0
 MANY = 150_000
 DAMAGED_PAGES = 50
 STRANGE = (b"\xff", b"Nov 21 10:00:00 host postfix/smtpd[123]: connect from unknown[192.0.2.1]\n")
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of DISK_BYTES."""
-    if os.geteuid() != 0:
-        pytest.fail("these tests mount a small file system, which only root can do: run them as root")
-    path = tmp_path / "disk"
-    path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(path)], check=True)
-    try:
-        yield path
-    finally:
-        # Lazily, so that it goes even where a test has failed and left something open.
-        subprocess.run(["umount", "-l", str(path)], check=True)
 
 
 def fill_up(disk: Path, leave: int = 0) -> None:
