@@ -36,6 +36,11 @@ class Aside:
             path.rename(self._trying / path.name)
         (self._trying / _LOGS_ARE_NEW).touch(mode=0o600)
 
+    def original_logs(self) -> list[Path]:
+        """The log files that the database files belong to, wherever they are meanwhile."""
+        place = self._trying if (self._trying / _LOGS_ARE_NEW).exists() else self._dbdir
+        return list(place.glob(LOG_FILES))
+
     def take(self, path: Path, label: str) -> Path:
         """Take this database file away, which is to be kept as `path.label-…`; returns where it is meanwhile."""
         self._trying.mkdir(mode=0o700, exist_ok=True)

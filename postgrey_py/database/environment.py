@@ -239,7 +239,7 @@ class Environment:
             forget_logs(path, lambda path: self._aside.take(path, "before-reset"))
             self._repairs.append((f"{path} came without its logs: accepted, after a copy to ", name, ""))
         else:
-            found = salvage(path, lambda path: self._aside.take(path, "damaged"))
+            found = salvage(path, lambda path: self._aside.take(path, "damaged"), self._aside.original_logs())
             text = f", {found.records} records of it salvaged"
             if found.has_stale:
                 text += "; some stood on older pages too, and may be back though they had been deleted"

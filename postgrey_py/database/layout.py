@@ -14,6 +14,8 @@ from typing import NamedTuple
 LOG_FILES = "log.??????????"
 LOG_NAME = re.compile(r"log\.\d{10}")
 FIRST_LOG = "log.0000000001"
+# Where the number is in a log's name.
+LOG_NUMBER = slice(4, None)
 REGION_FILES = "__db.???"
 FIRST_REGION = "__db.001"
 
@@ -21,6 +23,10 @@ SMALLEST_PAGE, LARGEST_PAGE = 512, 64 << 10
 
 # Where the number of a page stands in it, and in the first page, the metadata, the size of all of them.
 NUMBER_OFFSET, PAGE_SIZE_OFFSET, INTEGER_BYTES = 8, 20, 4
+
+# Of the metadata besides: what tells that it is such, and of which kind; the last page's number; the id of the file.
+MAGIC_OFFSET, LAST_PAGE_OFFSET, FILE_ID_OFFSET, FILE_ID_BYTES = 12, 32, 52, 20
+BTREE_MAGIC = 0x053162
 
 # Types of pages: the inside and the leaves of the tree, and items that are too long for their page.
 INTERNAL, LEAF, OVERFLOW = 3, 5, 7

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from postgrey_py.database.binding import db
 from postgrey_py.database.pages import Leaf, PageFile
+from postgrey_py.database.redo import redo
 
 _CACHE_BYTES = 16 << 20
 
@@ -38,27 +40,49 @@ def set_damaged_aside(path: Path) -> Path:
     return path.rename(dated(path, "damaged"))
 
 
-def salvage(path: Path, set_aside: Callable[[Path], Path] = set_damaged_aside) -> Salvaged:
+def salvage(path: Path, set_aside: Callable[[Path], Path] = set_damaged_aside, logs: Sequence[Path] = ()) -> Salvaged:
     """Set a damaged database file aside and put one in its place with the records that can still be read from it.
 
-    It stays where it was until the new one is complete, so that a crash or a full disk on the way costs nothing; then
-    `set_aside` moves it, and returns where it is. Raises Berkeley DB's error or OSError.
+    What `logs`, which were its own, have besides is added. The damaged file stays where it was until the new one is
+    complete, so that a crash or a full disk on the way costs nothing; then `set_aside` moves it, and returns where it
+    is. Raises Berkeley DB's error or OSError.
     """
-    new = path.with_name(f"{path.name}.salvaged")
-    new.unlink(missing_ok=True)
+    new, workplace = path.with_name(f"{path.name}.salvaged"), path.with_name(f"{path.name}.redo")
+    _remove(new, workplace)
+    try:
+        workplace.mkdir(mode=0o700)
+        count, has_stale = _fill(new, redo(path, logs, workplace))
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    finally:
+        _remove(workplace)
+    aside = set_aside(path)
+    new.rename(path)
+    _flush_directory(path.parent)
+    return Salvaged(aside, count, has_stale)
+
+
+def _remove(*paths: Path) -> None:
+    """Remove what an earlier salvage may have left that was killed."""
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _fill(new: Path, path: Path) -> tuple[int, bool]:
+    """Make a database file of a damaged one's records: how many there are, and whether pages had some in common."""
     # Without environment and log: quicker by far, and nothing refers to the file before it is complete.
     handle = db.DB()
     try:
         handle.set_cachesize(0, _CACHE_BYTES)
         handle.open(os.fspath(new), dbtype=db.DB_BTREE, flags=db.DB_CREATE | db.DB_EXCL, mode=0o600)
         has_stale = _copy_records(path, handle)
-        count = int(handle.stat()["nkeys"])
+        return int(handle.stat()["nkeys"]), has_stale
     finally:
         handle.close()
-    aside = set_aside(path)
-    new.rename(path)
-    _flush_directory(path.parent)
-    return Salvaged(aside, count, has_stale)
 
 
 def dated(path: Path, label: str) -> Path:
