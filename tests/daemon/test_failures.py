@@ -268,7 +268,9 @@ def test_overwritten_pages_cost_what_was_in_them_and_no_more(start: StartServer,
     for page in rng.sample(range(20, pages), DAMAGED_PAGES):
         garble(dbdir / TRIPLETS, page * PAGE_BYTES, (rng.choice(STRANGE) * PAGE_BYTES)[:PAGE_BYTES])
     with PolicyClient(server.port) as client:
-        assert set(retry(client, rng.sample(keys, 20_000))) == {"DUNNO"}
+        replies = retry(client, rng.sample(keys, 20_000))
+        # It may be back before all have asked; then only those are deferred whose page was spoiled.
+        assert len([reply for reply in replies if reply != "DUNNO"]) < DAMAGED_PAGES * 100
         assert f"<2>{FAILED}" in server.log()
         server.wait_for_log(f"<4>{WORKS}")
         assert " is damaged (it does not verify): set aside as " in server.log()
