@@ -23,7 +23,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _WORD = r"[^\s\d\[\]<>:|=/(),\"]"
 _NAME = (
     rf"(?:[A-Za-z\x80-\xff]{_WORD}{{0,23}}(?: {_WORD}{{1,16}})?"
-    r"|(?:thg |Th)?\d\d?[^\s\d:.,/]{0,6}(?: [^\s\d]{6})?)"
+    r"|(?:[Tt]hg |Th)?\d\d?[^\s\d:.,/]{0,6}(?: [^\s\d]{6})?)"
 )
 _STAMP = re.compile(
     r"(?:"

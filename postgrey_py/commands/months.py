@@ -122,7 +122,7 @@ _NAMES = (
 _ENCODINGS = ("utf-8", "iso8859-1", "iso8859-2", "iso8859-9", "iso8859-13", "iso8859-5", "koi8-u", "iso8859-7")
 
 # As in Chinese, Japanese, Korean, Vietnamese and Mongolian: the number is the name.
-_NUMBERED = re.compile(rb"(?:thg |Th)?(\d\d?)(?:\xe6\x9c\x88|\xec\x9b\x94|g|-\xd1\x80 \xd1\x81\xd0\xb0\xd1\x80)?")
+_NUMBERED = re.compile(rb"(?:[Tt]hg |Th)?(\d\d?)(?:\xe6\x9c\x88|\xec\x9b\x94|g|-\xd1\x80 \xd1\x81\xd0\xb0\xd1\x80)?")
 
 
 def months_of(name: str) -> tuple[int, ...]:

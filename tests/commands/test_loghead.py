@@ -81,7 +81,7 @@ HEADS = {
     "Russian": (octets("ноя 21 09:00:00 mx ") + "%s[77]: ", octets("ноя 21 09:00:00")),
     "Russian of old": (octets("ноя 21 09:00:00 mx ", "koi8-r") + "%s[77]: ", octets("ноя 21 09:00:00", "koi8-r")),
     "Japanese": (octets("11月 21 09:00:00 mx ") + "%s[77]: ", octets("11月 21 09:00:00")),
-    "Vietnamese": ("thg 11 21 09:00:00 mx %s[77]: ", "thg 11 21 09:00:00"),
+    "Vietnamese": ("Thg 11 21 09:00:00 mx %s[77]: ", "Thg 11 21 09:00:00"),
     "day first": ("21 nov. 09:00:00 mx %s[77]: ", "21 nov. 09:00:00"),
     "day first with a full stop": ("21. Nov 09:00:00 mx %s[77]: ", "21. Nov 09:00:00"),
     "none, as of journalctl -o cat": ("", ""),
