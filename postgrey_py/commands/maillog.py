@@ -17,10 +17,7 @@ from postgrey_py.commands.logfiles import LogText
 from postgrey_py.commands.loghead import find_head, find_repetition, is_blank, lacks_head, message_start
 from postgrey_py.commands.logtime import LIKELY_STARTS
 from postgrey_py.commands.rejection import is_rejection, read_rejection
-from postgrey_py.errors import PostgreyError, UsageError
-
-# For a pattern that an administrator has written; what is usual takes some microseconds.
-SEARCH_SECONDS = 2.0
+from postgrey_py.errors import PatternError, UsageError
 
 
 class Kind(enum.Enum):
@@ -103,20 +100,12 @@ def compile_greylist_text(text: str) -> Callable[[bytes], object]:
     pattern = text.replace("%s", r"\d+").replace("%r", r"\S+").encode("utf-8", "surrogateescape")
     if pattern.replace(b" ", b"").isalnum():
         return methodcaller("__contains__", pattern)
-    import regex
+    from postgrey_py.commands.patterns import compile_search
 
     try:
-        compiled = regex.compile(pattern, regex.VERSION0)
-    except regex.error as error:
+        return compile_search(pattern, "--greylist-text", ignore_case=False)
+    except PatternError as error:
         raise UsageError(f"--greylist-text: {text!r} is no regular expression: {error}") from error
-
-    def search(line: bytes) -> object:
-        try:
-            return compiled.search(line, timeout=SEARCH_SECONDS)
-        except TimeoutError as error:
-            raise PostgreyError(f"--greylist-text: {text!r} takes too long on a line: write it simpler") from error
-
-    return search
 
 
 class EventReader:

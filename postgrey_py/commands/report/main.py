@@ -225,15 +225,16 @@ def _print_summary(summary: Summary, form: str) -> None:
         sys.stdout.writelines(format_summary(summary))
 
 
-def _print_records(events: Iterable[Event], verdicts: Verdicts, patterns: Sequence[Any]) -> None:
+def _print_records(events: Iterable[Event], verdicts: Verdicts, patterns: Sequence[tuple[str, Any]]) -> None:
     """For each rejection of a client whose name one of these patterns finds: all keys of the triplet, and records."""
-    names = "".join(f"{pattern.pattern} ; " for pattern in patterns)
+    names = "".join(f"{pattern} ; " for pattern, _ in patterns)
     print(f"\nDebugging_DB Active, Displaying hosting matching REs: {names}\n")
     for event in events:
         address = parse_address(event.client_address)
         if event.kind is not Kind.REJECTED or address is None:
             continue
-        if not any(pattern.search(event.client_name) for pattern in patterns):
+        name = event.client_name.encode("latin-1")
+        if not any(search(name) for _, search in patterns):
             continue
         for key, value in verdicts.records(address, lower(f"{rewrite_sender(event.sender)}/{event.recipient}")):
             seconds = seconds_seen(parse_record(value)) if value is not None else 0

@@ -13,6 +13,7 @@ from postgrey_py.commandline import Parser
 from postgrey_py.commands.command import add_common_options
 from postgrey_py.commands.option_values import add_network_sizes, whole_number
 from postgrey_py.commands.server_options import add_server_options
+from postgrey_py.errors import PatternError
 from postgrey_py.greylist.settings import PATHS, SECONDS_PER_DAY, Settings
 
 FORMATS = ("text", "csv", "json")
@@ -117,12 +118,16 @@ def _sender_checks(value: str) -> tuple[str, ...]:
     return checks
 
 
-def _patterns(value: str) -> tuple[Any, ...]:
-    import regex
+def _patterns(value: str) -> tuple[tuple[str, Any], ...]:
+    """Each pattern as it is written, and what searches for it."""
+    from postgrey_py.commands.patterns import compile_search
 
     try:
-        return tuple(regex.compile(pattern, regex.IGNORECASE | regex.VERSION0) for pattern in value.split(","))
-    except regex.error as error:
+        return tuple(
+            (pattern, compile_search(pattern.encode("utf-8", "surrogateescape"), "--debug_re", ignore_case=True))
+            for pattern in value.split(",")
+        )
+    except PatternError as error:
         raise argparse.ArgumentTypeError(f"{value!r} is no regular expression: {error}") from error
 
 
