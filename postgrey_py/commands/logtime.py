@@ -22,13 +22,13 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 # Each part has a greatest length, so that a line of any length is done with at once.
 _WORD = r"[^\s\d\[\]<>:|=/(),\"]"
 _NAME = (
-    rf"(?:[A-Za-z\x80-\xff]{_WORD}{{0,23}}(?: {_WORD}{{1,16}})?"
+    rf"(?:[A-Za-z\x80-\xff]{_WORD}{{0,47}}(?: {_WORD}{{1,32}})?"
     r"|(?:[Tt]hg |Th)?\d\d?[^\s\d:.,/]{0,6}(?: [^\s\d]{6})?)"
 )
 _STAMP = re.compile(
     r"(?:"
     r"(?:(?P<weekday>[A-Z][a-z]{2}) )?(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)[T ]"
-    rf"|(?:(?P<year_before>\d{{4}}) )?(?P<name>{_NAME}) {{1,2}}(?P<day_behind>\d\d?)(?:,? (?P<year_behind>\d{{4}}))? "
+    rf"|(?:(?P<year_before>\d{{4}}) )?(?P<name>{_NAME}) {{1,5}}(?P<day_behind>\d\d?)(?:,? (?P<year_behind>\d{{4}}))? "
     rf"|(?P<day_before>\d\d?)\.? (?P<name_behind>{_NAME})(?: (?P<year_last>\d{{4}}))?,? "
     r")"
     r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)"

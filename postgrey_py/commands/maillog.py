@@ -128,19 +128,19 @@ class EventReader:
             rejections = _lines_with(b"reject: ", block) | _lines_with(b"reject_warning: ", block)
             self.is_of_postfix = self.is_of_postfix or any(map(_is_of_postfix, rejections.values()))
             decisions = _lines_with(b"action=pass" if self.is_of_postfix else b"action=", block)
-            # Each line is read as the first that it looks like.
-            readings = self._find_strange_lines(block) | _read_decisions(decisions) | self._read_rejections(rejections)
+            # Each line is read as the last that it looks like.
+            readings = (
+                self._find_strange_lines(block) | self._read_decisions(decisions) | self._read_rejections(rejections)
+            )
             readings |= self._find_repeated(block, readings)
             self._last = readings.get(block.rfind(b"\n", 0, -1) + 1)
+            self.has_events = self.has_events or any(isinstance(reading, Event) for reading in readings.values())
             for start in sorted(readings):
-                event = readings[start]
-                if isinstance(event, Event):
-                    # A log without heads has lines that can't be told from those of no log.
-                    self.has_events = True
-                    self._log.has_bare_messages |= not event.stamp
-                    yield event
-                elif event is not None:
-                    self._log.skip(start, is_strange=event is Unreadable.STRANGE)
+                reading = readings[start]
+                if isinstance(reading, Event):
+                    yield reading
+                elif reading is not None:
+                    self._log.skip(start, is_strange=reading is Unreadable.STRANGE)
 
     # What is done with every line decides how long a report takes: most are not about greylisting, and are not touched.
     # Lines, and what was read in them, are kept by where they start.
@@ -153,8 +153,27 @@ class EventReader:
             if code == "4":
                 readings[start] = Event(Kind.REJECTED, stamp, name, address, sender, recipient, None)
             elif not stamp:
-                readings[start] = read_line(told[start].decode("latin-1"))
+                readings[start] = self._read_unusual(told[start])
         return readings
+
+    def _read_decisions(self, lines: dict[int, bytes]) -> dict[int, Reading]:
+        readings: dict[int, Reading] = {}
+        for start, found in zip(lines, _DECISION_LINES.findall(_text_of(lines)), strict=True):
+            stamp, action, reason, delay, name, address, sender, recipient = found
+            if stamp:
+                seconds = int(delay) if delay else None
+                kind = _kind(action, reason, seconds)
+                readings[start] = Event(kind, stamp, name, address, sender, recipient, seconds)
+            else:
+                readings[start] = self._read_unusual(lines[start])
+        return readings
+
+    def _read_unusual(self, line: bytes) -> Reading:
+        reading = read_line(line.decode("latin-1"))
+        if isinstance(reading, Event) and not reading.stamp:
+            # A log without heads has lines that can't be told from those of no log.
+            self._log.has_bare_messages = True
+        return reading
 
     def _find_repeated(self, block: bytes, readings: dict[int, Reading]) -> dict[int, Reading]:
         """The lines that say how often the one before was repeated, where that tells of a mail."""
@@ -189,21 +208,6 @@ class EventReader:
                 found[place] = Unreadable.STRANGE
             place += len(line) + 1
         return found
-
-
-def _read_decisions(lines: dict[int, bytes]) -> dict[int, Reading]:
-    readings: dict[int, Reading] = {}
-    for start, found in zip(lines, _DECISION_LINES.findall(_text_of(lines)), strict=True):
-        stamp, action, reason, delay, name, address, sender, recipient = found
-        if stamp:
-            seconds = int(delay) if delay else None
-            kind = _kind(action, reason, seconds)
-            readings[start] = Event(kind, stamp, name, address, sender, recipient, seconds)
-        else:
-            reading = read_line(lines[start].decode("latin-1"))
-            if reading is not Unreadable.STRANGE:
-                readings[start] = reading
-    return readings
 
 
 def _text_of(lines: dict[int, bytes]) -> str:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 
 # January first. A name that is of two months stands in both: lis is October in Croatian and November in Polish.
 # fmt: off
@@ -125,6 +124,7 @@ _ENCODINGS = ("utf-8", "iso8859-1", "iso8859-2", "iso8859-9", "iso8859-13", "iso
 _NUMBERED = re.compile(rb"(?:[Tt]hg |Th)?(\d\d?)(?:\xe6\x9c\x88|\xec\x9b\x94|g|-\xd1\x80 \xd1\x81\xd0\xb0\xd1\x80)?")
 
 
+@lru_cache(1024)
 def months_of(name: str) -> tuple[int, ...]:
     """Return the months, 1 to 12, that have this name, in whatever language; none where it is no month's.
 
@@ -134,22 +134,19 @@ def months_of(name: str) -> tuple[int, ...]:
     found = _NUMBERED.fullmatch(octets)
     if found is not None and found[0] != found[1]:
         return (int(found[1]),) if 1 <= int(found[1]) <= 12 else ()
-    return _months_by_name().get(octets, ())
+    for encoding in _ENCODINGS:
+        with contextlib.suppress(UnicodeDecodeError):
+            months = _months_by_name().get(octets.decode(encoding).lower())
+            if months is not None:
+                return months
+    return ()
 
 
 @cache
-def _months_by_name() -> dict[bytes, tuple[int, ...]]:
-    months: dict[bytes, tuple[int, ...]] = {}
+def _months_by_name() -> dict[str, tuple[int, ...]]:
+    months: dict[str, tuple[int, ...]] = {}
     for month, names in enumerate(_NAMES, start=1):
-        for octets in {octets for name in names.split() for octets in _spellings(name.replace("_", " "))}:
-            months[octets] = (*months.get(octets, ()), month)
+        for name in dict.fromkeys((*names.split(), *names.replace(". ", " ").rstrip(".").split())):
+            key = name.replace("_", " ")
+            months[key] = (*months.get(key, ()), month)
     return months
-
-
-def _spellings(name: str) -> Iterator[bytes]:
-    """The bytes that may stand for a name in a log: with and without its full stop, small, capitals, encodings."""
-    for bare in (name, name.removesuffix(".")):
-        for spelling in (bare, bare.capitalize(), bare.upper()):
-            for encoding in _ENCODINGS:
-                with contextlib.suppress(UnicodeEncodeError):
-                    yield spelling.encode(encoding)
