@@ -24,8 +24,12 @@ MAY_IMPORT = {
     "completion": {"errors", "commandline"},
     "greylist": {"greylist", "errors"},
     "protocol": {"protocol", "greylist", "errors"},
+    "facts": {"facts", "greylist", "errors"},
     "database": {"database", "greylist", "accounts", "errors"},
-    "daemon": {"daemon", "database", "protocol", "greylist", "accounts", "listfiles", "commandline", "errors", ""},
+    "daemon": {
+        *("daemon", "database", "facts", "protocol", "greylist"),
+        *("accounts", "listfiles", "commandline", "errors", ""),
+    },
     "commands": {"commands", "database", "protocol", "greylist", "accounts", "listfiles", "commandline", "errors", ""},
     "scripts": {"daemon", "commands"},
 }

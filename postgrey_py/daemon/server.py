@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The server: accept connections, pass their requests to the turn, obey signals, stop.
+"""The server: accept connections, pass their requests to the decider, obey signals, stop.
 
 Startup, loop and shutdown are `Server.run`; a connection is nothing but bytes in, bytes out.
 """
@@ -16,11 +16,14 @@ import time
 from collections.abc import Callable
 from typing import Any, cast
 
+from postgrey_py.daemon.commits import Commits
+from postgrey_py.daemon.decider import Decider
+from postgrey_py.daemon.flusher import Flusher
 from postgrey_py.daemon.listeners import close_listeners, describe_listener
 from postgrey_py.daemon.logs import Log
 from postgrey_py.daemon.outage import Outage
+from postgrey_py.daemon.replies import Replies
 from postgrey_py.daemon.systemd import keep_watchdog_calm
-from postgrey_py.daemon.turn import Turn
 from postgrey_py.daemon.upkeep import Upkeep
 from postgrey_py.daemon.whitelists import WhitelistFiles
 from postgrey_py.daemon.worker import Worker
@@ -56,7 +59,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._turn = server.turn
+        self._replies = Replies(self._write, self._close)
         self._reader = RequestReader(server.shape)
         self._transport: asyncio.Transport | None = None
         self._is_closing = False
@@ -80,29 +83,27 @@ class Connection(asyncio.BufferedProtocol):
             requests = self._reader.feed(bytes(self._server.input[:size]))
         except RequestTooLongError as error:
             self._server.log.line(Level.WARNING, f"closing a connection: {error}")
-            self._is_closing = True
-            self._turn.hang_up(self)
+            self.hang_up()
             return
         if requests and not self._has_asked:
             self._has_asked = True
             self._server.hear(self)
         for request in requests:
-            if not self._turn.add(self, request):
+            if not self._server.decider.add(self._replies, request):
                 self._is_closing = True
                 break
             if self._server.settings.exim:
-                self._is_closing = True
-                self._turn.hang_up(self)
+                self.hang_up()
                 break
         if requests and len(self._server.connections) == 1:
             # Nobody else can have asked in this turn: its end need not wait for another look at the sockets.
-            self._turn.finish()
+            self._server.commits.end_turn(is_alone=True)
         elif requests:
-            self._turn.finish_soon()
+            self._server.commits.end_turn_soon()
 
     def eof_received(self) -> bool:
         # A client that has said all it has to say still gets its answers; the transport stays open for them.
-        self._turn.hang_up(self)
+        self._replies.hang_up()
         return True
 
     def pause_writing(self) -> None:
@@ -114,14 +115,17 @@ class Connection(asyncio.BufferedProtocol):
         if self._transport is not None and not self._is_closing:
             self._transport.resume_reading()
 
-    def answer(self, octets: bytes) -> None:
-        """Send these replies."""
-        if self._transport is not None:
+    def hang_up(self) -> None:
+        """Listen to no more requests, and close the connection once those that came are answered."""
+        self._is_closing = True
+        self._replies.hang_up()
+
+    def _write(self, octets: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.write(octets)
 
-    def hang_up(self) -> None:
-        """Close the connection once all that was written to it is sent."""
-        self._is_closing = True
+    def _close(self) -> None:
+        # What was written to it is sent first.
         if self._transport is not None:
             self._transport.close()
 
@@ -144,8 +148,10 @@ class Server:
         self._store = store
         self._worker = Worker()
         self._outage = Outage(self._reopen, log, loop.time)
-        self.turn = Turn(_policy(settings, whitelists), texts, store, log, loop.call_soon, self._outage)
-        self.upkeep = Upkeep(store, settings, log, self._outage, self._worker, self.turn.finish)
+        self._flusher = Flusher(loop.call_soon_threadsafe)
+        self.commits = Commits(store, log, self._outage, self._flusher, loop)
+        self.decider = Decider(_policy(settings, whitelists), texts, store, self.commits, self._outage)
+        self.upkeep = Upkeep(store, settings, log, self._outage, self._worker, self.commits.end_turn)
         self.connections: set[Connection] = set()
         self.shape = RequestShape()
         self._newcomers: set[Connection] = set()
@@ -192,15 +198,24 @@ class Server:
         if self._newcomers:
             self._loop.call_later(LAST_REQUESTS_SECONDS, self._nobody_is_new.set)
             await self._nobody_is_new.wait()
-        self.turn.finish()
         for connection in list(self.connections):
             connection.hang_up()
+        self.commits.end_turn()
+        await self._quiet()
         # Connections close, and what was begun ends, in the next turns of the loop.
         await asyncio.sleep(0)
         self._worker.close()
+        self._flusher.close()
+
+    async def _quiet(self) -> None:
+        """Wait until nothing that was decided waits for the disk."""
+        quiet = asyncio.Event()
+        self.commits.when_quiet(quiet.set)
+        await quiet.wait()
 
     async def _reopen(self) -> None:
         """Open the database again, and go on with it. Raises DatabaseError."""
+        await self._quiet()
         await self._worker.do(lambda: reopen(self._store.environment))
         self._store.attach()
 
@@ -283,7 +298,7 @@ class Server:
         # In a thread of its own: the worker may be waiting for the disk, and patterns take long to compile.
         for text in await asyncio.to_thread(self._whitelists.reload):
             self.log.complain(text)
-        self.turn.policy = _policy(self.settings, self._whitelists)
+        self.decider.policy = _policy(self.settings, self._whitelists)
         self.log.line(Level.WARNING, f"reloaded {self._whitelists.summary()}")
 
     def _log_exception(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The two databases as tables inside the open group transaction.
 
-Reading outside a transaction costs nothing; the first write of a turn opens one, and `commit` makes all of the turn's
-records durable with one fsync. Berkeley DB's errors leave here as DatabaseError.
+Reading outside a transaction costs nothing. The first write of a turn opens one, `commit_unflushed` ends it, and
+`flush` makes all that was committed durable with one fsync; `commit` does both.
+Berkeley DB's errors leave here as DatabaseError.
 """
 
 from __future__ import annotations
@@ -132,14 +133,26 @@ class Store:
 
     def commit(self) -> None:
         """Make every record of the turn durable; nothing to do where none was written. Raises DatabaseError."""
+        if self.commit_unflushed():
+            self.flush()
+
+    def commit_unflushed(self) -> bool:
+        """Commit the records of the turn; false where none was written. Raises DatabaseError.
+
+        They are on the disk after the next `flush`.
+        """
         transaction, self.transaction = self.transaction, None
         if transaction is None:
-            return
+            return False
         try:
-            transaction.commit()
+            transaction.commit(db.DB_TXN_NOSYNC)
         except BerkeleyDBError as error:
             raise DatabaseError(f"can't commit: {explain(error)}") from error
         self.commits += 1
+        return True
+
+    def flush(self) -> None:
+        """Wait until all that was committed is on the disk. Any thread may call it. Raises DatabaseError."""
         self.environment.flush()
 
     def abort(self) -> None:

@@ -52,8 +52,15 @@ def decision_lines(request: Request, decision: Decision) -> list[LogLine]:
         # unlike 1.37, which dies of it.
         return [complaint(f"can't parse client_address: {request.client_address}")]
     lines = [_NOTES[note](request) for note in decision.notes] if decision.notes else []
+    text = reason.text
+    if reason is Reason.EARLY_RETRY:
+        text = f"{text} ({decision.wait}s missing)"
+    elif reason is Reason.VOUCHED_FOR:
+        text = decision.detail
+    elif decision.delay is not None:
+        text = f"{text}, delay={decision.delay}"
     address, name, sender, recipient, queue_id = request[:5]
-    start = f"action={decision.action.text}, reason={_reason_text(decision)}"
+    start = f"action={decision.action.text}, reason={text}"
     # 1.37: empty values are left out, and so is what Perl takes for false.
     lines.append(
         LogLine(
@@ -66,15 +73,6 @@ def decision_lines(request: Request, decision: Decision) -> list[LogLine]:
         )
     )
     return lines
-
-
-def _reason_text(decision: Decision) -> str:
-    reason, text = decision.reason, decision.reason.text
-    if reason is Reason.EARLY_RETRY:
-        return f"{text} ({decision.wait}s missing)"
-    if reason is Reason.VOUCHED_FOR:
-        return decision.detail
-    return text if decision.delay is None else f"{text}, delay={decision.delay}"
 
 
 def _first_seen_corrected(_: Request) -> LogLine:

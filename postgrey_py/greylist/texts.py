@@ -14,6 +14,9 @@ from postgrey_py.greylist.settings import Settings
 # The action that lets a mail go on to the next restriction.
 PASS = "DUNNO"
 
+# The reply that does so.
+PASSED = f"action={PASS}\n\n".encode("ascii")
+
 REMEMBERED_TEXTS = 256
 
 
@@ -28,6 +31,12 @@ class ReplyTexts:
         self._header_template = _make_template(settings.x_greylist_header, "tvdh")
         # Recipients are in a few domains, and what a first try is told depends on nothing else.
         self._text = lru_cache(REMEMBERED_TEXTS)(self._make_text)
+
+    def octets(self, request: Request, decision: Decision, clock: int) -> bytes:
+        """The reply as the policy delegation protocol wants it."""
+        if decision.action is Action.PASS and decision.delay is None:
+            return PASSED
+        return f"action={self.reply(request, decision, clock)}\n\n".encode("latin-1", "replace")
 
     def reply(self, request: Request, decision: Decision, clock: int) -> str:
         """The value of `action=` for this decision. `clock`, in seconds, is the date in the header.

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from postgrey_py.daemon.commits import Commits
+from postgrey_py.daemon.decider import Decider
+from postgrey_py.daemon.flusher import Done
 from postgrey_py.daemon.logs import Log
 from postgrey_py.daemon.outage import Outage
-from postgrey_py.daemon.turn import Turn
+from postgrey_py.daemon.replies import Replies
 from postgrey_py.database.environment import Environment
 from postgrey_py.database.reopening import reopen
 from postgrey_py.database.store import Store, Table
@@ -53,13 +56,13 @@ class WatchedStore(Store):
         self.events.append("begin")
         return super().begin()
 
-    def commit(self) -> None:
+    def commit_unflushed(self) -> bool:
         if self.transaction is not None:
             if self.failure is not None:
                 self.abort()
                 raise self.failure
             self.events.append("commit")
-        super().commit()
+        return super().commit_unflushed()
 
     def abort(self) -> None:
         self.events.append("abort")
@@ -79,18 +82,32 @@ class FragileTable(Table):
         return super().get(key)
 
 
-class Connection:
-    """A client that tells what it gets."""
+class InstantFlusher:
+    """Flushes at once, as a disk does that costs nothing."""
 
-    def __init__(self, name: str, events: list[Any]) -> None:
-        self.name = name
-        self.events = events
+    def start(self, work: Callable[[], None], done: Done) -> None:
+        failure = None
+        try:
+            work()
+        except DatabaseError as error:
+            failure = error
+        done(0.0, failure)
 
-    def answer(self, octets: bytes) -> None:
-        self.events.append((self.name, octets))
 
-    def hang_up(self) -> None:
-        self.events.append((self.name, "hung up"))
+class Turns:
+    """The event loop as far as commits use it: turns end when the test says so, and no time passes."""
+
+    def __init__(self) -> None:
+        self.scheduled: list[Callable[[], None]] = []
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        self.scheduled.append(callback)
+
+    def call_later(self, _: float, __: Callable[[], None]) -> Turns:
+        return self
+
+    def cancel(self) -> None:
+        pass
 
 
 class EventSink:
@@ -109,36 +126,38 @@ class World:
 
     def __init__(self, directory: Path) -> None:
         self.events: list[Any] = []
-        self.scheduled: list[Callable[[], None]] = []
+        self.turns = Turns()
         self.environment = Environment(str(directory), True, self.events.append)
         self.store = WatchedStore(self.environment, self.events)
         self.triplets = self.store.fragile
         settings = Settings(greylist_text="wait", x_greylist_header="X: %t")
         policy = Policy(settings, Whitelists(ClientList([Line("clients", 1, "white.example")])))
-        self.turn = self.make_turn(policy, settings)
+        self.decide_by(policy, settings)
 
-    def make_turn(self, policy: Policy, settings: Settings) -> Turn:
+    def decide_by(self, policy: Policy, settings: Settings) -> None:
         log = Log(EventSink(self.events), Level.DEBUG, marks_complaints=True)
         self.outage = Outage(self._reopen, log, time.monotonic)
-        return Turn(policy, ReplyTexts(settings, "9.9"), self.store, log, self.scheduled.append, self.outage)
+        self.commits = Commits(self.store, log, self.outage, InstantFlusher(), self.turns)
+        self.decider = Decider(policy, ReplyTexts(settings, "9.9"), self.store, self.commits, self.outage)
 
-    def connect(self, name: str = "client") -> Connection:
-        return Connection(name, self.events)
+    def connect(self, name: str = "client") -> Replies:
+        """The output side of a client that tells what it gets."""
+        return Replies(lambda octets: self.events.append((name, octets)), lambda: self.events.append((name, "hung up")))
 
-    def add(self, connection: Connection, **attributes: str | int | None) -> bool:
+    def add(self, connection: Replies, **attributes: str | int | None) -> bool:
         return self.add_raw(connection, make_request(**attributes))
 
-    def add_raw(self, connection: Connection, request: Request | RawRequest) -> bool:
+    def add_raw(self, connection: Replies, request: Request | RawRequest) -> bool:
         """Add a request, and have the turn end as the server does."""
-        is_accepted = self.turn.add(connection, request)
-        self.turn.finish_soon()
+        is_accepted = self.decider.add(connection, request)
+        self.commits.end_turn_soon()
         return is_accepted
 
     def finish(self) -> list[Any]:
         """Let the loop end the turn; returns what happened since the last time."""
-        for finish in self.scheduled:
-            finish()
-        self.scheduled.clear()
+        for end_turn in self.turns.scheduled:
+            end_turn()
+        self.turns.scheduled.clear()
         events = list(self.events)
         self.events.clear()
         return events
@@ -204,14 +223,14 @@ def test_all_requests_of_a_turn_share_one_transaction(world: World) -> None:
     connections = [world.connect(str(number)) for number in range(3)]
     for number, connection in enumerate(connections):
         world.add(connection, sender=f"s{number}x@example.com")
-    assert len(world.scheduled) == 1
+    assert len(world.turns.scheduled) == 1
     events = world.finish()
     assert [event for event in events if isinstance(event, str)] == ["begin", "commit"]
     assert events[-3:] == [(str(number), GREYLISTED) for number in range(3)]
     assert len(world.stored()) == 3
     # The next turn is another one.
     world.add(connections[0])
-    assert len(world.scheduled) == 1
+    assert len(world.turns.scheduled) == 1
     assert world.finish()[:2] == ["begin", "commit"]
 
 
@@ -221,7 +240,10 @@ def test_answers_of_a_connection_stay_in_order(world: World) -> None:
     world.add(two, client_name="white.example")
     world.add(one, client_name="white.example")
     world.add(one, policy_test_time=NOW + 300)
-    assert world.finish()[-2:] == [("one", GREYLISTED + PASSED + b"action=PREPEND X: 300\n\n"), ("two", PASSED)]
+    sent = {"one": b"", "two": b""}
+    for name, octets in (event for event in world.finish() if event[0] in sent):
+        sent[name] += octets
+    assert sent == {"one": GREYLISTED + PASSED + b"action=PREPEND X: 300\n\n", "two": PASSED}
 
 
 def test_log_lines_are_in_the_order_of_the_requests(world: World) -> None:
@@ -252,13 +274,13 @@ def test_a_turn_that_writes_nothing_commits_nothing(world: World) -> None:
 
 
 def test_a_turn_without_requests_does_nothing(world: World) -> None:
-    world.turn.finish()
+    world.commits.end_turn()
     assert world.events == []
 
 
 def test_bytes_beyond_ascii_come_back_as_they_came(world: World) -> None:
     settings = Settings(greylist_text="caf\xe9 %r")
-    world.turn = world.make_turn(Policy(settings, Whitelists()), settings)
+    world.decide_by(Policy(settings, Whitelists()), settings)
     events = world.ask(recipient="bob@\xc3\xa9\xff")
     assert events[-1] == ("client", b"action=DEFER_IF_PERMIT 4.2.0 caf\xe9 \xc3\xa9\xff\n\n")
 
@@ -267,19 +289,19 @@ def test_bytes_beyond_ascii_come_back_as_they_came(world: World) -> None:
 
 
 def test_a_connection_without_open_answers_is_closed_at_once(world: World) -> None:
-    world.turn.hang_up(world.connect())
+    world.connect().hang_up()
     assert world.events == [("client", "hung up")]
 
 
 def test_a_connection_is_closed_only_after_its_answers(world: World) -> None:
     one, two = world.connect("one"), world.connect("two")
     world.add(one, client_name="white.example")
-    world.turn.hang_up(one)
-    world.turn.hang_up(two)
+    one.hang_up()
+    two.hang_up()
     assert world.events == [("two", "hung up")]
     assert world.finish()[-2:] == [("one", PASSED), ("one", "hung up")]
     # The next turn does not close it again.
-    world.turn.finish()
+    world.commits.end_turn()
     assert world.events == []
 
 
@@ -410,7 +432,7 @@ def test_connections_are_closed_after_a_failure_too(world: World) -> None:
     world.store.failure = FAILURE
     connection = world.connect()
     world.add(connection)
-    world.turn.hang_up(connection)
+    connection.hang_up()
     assert world.finish()[-2:] == [("client", PASSED), ("client", "hung up")]
 
 
@@ -473,7 +495,7 @@ class BuggyPolicy(Policy):
 
 @pytest.fixture
 def buggy(world: World) -> World:
-    world.turn = world.make_turn(BuggyPolicy(Settings(), Whitelists()), Settings())
+    world.decide_by(BuggyPolicy(Settings(), Whitelists()), Settings())
     return world
 
 
@@ -482,7 +504,7 @@ def test_a_bug_in_the_rules_lets_mail_pass_and_shows_where_it_is(buggy: World) -
     assert answer == ("client", PASSED)
     assert level == Level.CRITICAL
     assert text.startswith("a bug, mail passes: Traceback ")
-    assert "test_turn.py" in text
+    assert "test_decider.py" in text
     assert text.endswith("RuntimeError: a | bug \N{EURO SIGN}")
     assert "\n" not in text
 

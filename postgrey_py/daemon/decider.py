@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Decides requests as they arrive: examine, judge, write the records, hand the answer to the commits.
+
+A request that wants facts is parked, and comes back with them to be judged again.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+
+from postgrey_py.daemon.commits import Commits
+from postgrey_py.daemon.outage import Outage
+from postgrey_py.daemon.parking import Parking, Resume
+from postgrey_py.daemon.replies import Replies, Slot
+from postgrey_py.database.store import Store
+from postgrey_py.errors import DatabaseError
+from postgrey_py.greylist.decision import NO_FACTS, Decision, Facts, Question, Wanted
+from postgrey_py.greylist.instances import RecentInstances
+from postgrey_py.greylist.loglines import Level, LogLine, complaint, decision_lines
+from postgrey_py.greylist.policy import Policy, Records
+from postgrey_py.greylist.request import (
+    MAX_VALUE_CHARACTERS,
+    MissingAttributeError,
+    Request,
+    bad_test_time,
+    make_request,
+)
+from postgrey_py.greylist.texts import PASSED, ReplyTexts
+from postgrey_py.protocol.reader import REQUEST_TYPE, RawRequest
+
+
+class Decider:
+    """The rules at work: one per server. `policy` is replaced by a reload."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        texts: ReplyTexts,
+        store: Store,
+        commits: Commits,
+        outage: Outage,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.policy = policy
+        self._texts = texts
+        self._store = store
+        self._commits = commits
+        self._outage = outage
+        self._clock = clock
+        self._instances = RecentInstances()
+        self._records = Records(store.triplets, store.clients, self._instances)
+        self._parking: Parking | None = None
+
+    def use_facts(self, park: Callable[[Resume], Parking]) -> Parking:
+        """Ask for facts where the policy wants them; `park` makes the place where requests wait, which is returned."""
+        self._parking = park(self._judge_again)
+        return self._parking
+
+    def add(self, replies: Replies, request: Request | RawRequest) -> bool:
+        """Decide the next request of a connection; false when the protocol does not allow it any more."""
+        slot = replies.expect()
+        if isinstance(request, RawRequest):
+            read = self._read(slot, request)
+            if not isinstance(read, Request):
+                self._commits.add(slot)
+                return read
+            request = read
+        if self._outage.is_down or self._commits.failure is not None:
+            self._pass_unseen(slot)
+            return True
+        try:
+            decision = self.policy.examine(request)
+            if isinstance(decision, Question):
+                self._judge(slot, decision)
+            else:
+                self._answer(slot, request, decision, 0)
+        except DatabaseError as error:
+            self._fail(slot, error)
+        except Exception:
+            self._tell_bug(slot)
+        return True
+
+    def _read(self, slot: Slot, raw: RawRequest) -> Request | bool:
+        """Return the request that these attributes are; for what is none, whether the connection may go on."""
+        slot.lines = _garbage_lines(raw)
+        kind = raw.attributes.get("request", "")
+        if kind != REQUEST_TYPE:
+            # The policy protocol's rule for trouble: log, and hang up without an answer.
+            text = f"unrecognized request type: '{kind[:MAX_VALUE_CHARACTERS]}'"
+            slot.lines.append(LogLine(Level.ERROR, text))
+            slot.replies.hang_up()
+            return False
+        try:
+            return make_request(raw.attributes)
+        except MissingAttributeError as error:
+            slot.lines.append(complaint(str(error)))
+            slot.octets = PASSED
+            return True
+
+    def _judge(self, slot: Slot, question: Question) -> None:
+        """Decide by the records, or park the request until facts are known. Raises DatabaseError."""
+        now, parking = int(self._clock()), self._parking
+        decision = self.policy.judge(question, self._records, NO_FACTS if parking is None else None, now)
+        if isinstance(decision, Wanted):
+            if parking is not None and parking.park(question, slot):
+                return
+            decision = self.policy.judge(question, self._records, NO_FACTS, now)
+        self._answer_judged(slot, question.request, decision, now)
+
+    def _judge_again(self, question: Question, slot: Slot, facts: Facts) -> None:
+        """Decide a request that was parked, with these facts and the records as they are now."""
+        self._commits.end_turn_soon()
+        if self._outage.is_down or self._commits.failure is not None:
+            self._pass_unseen(slot)
+            return
+        try:
+            now = int(self._clock())
+            self._answer_judged(slot, question.request, self.policy.judge(question, self._records, facts, now), now)
+        except DatabaseError as error:
+            self._fail(slot, error)
+        except Exception:
+            self._tell_bug(slot)
+
+    def _answer_judged(self, slot: Slot, request: Request, decision: Decision | Wanted, now: int) -> None:
+        """Write the records of a decision, and have it answered. Raises DatabaseError."""
+        if isinstance(decision, Wanted):
+            raise TypeError("facts were given, and are wanted all the same")
+        for key, value in decision.triplets:
+            self._store.triplets[key] = value
+        for key, value in decision.clients:
+            self._store.clients[key] = value
+        slot.is_stored = bool(decision.triplets or decision.clients)
+        if decision.delay is not None and request.instance is not None:
+            self._instances.remember(request.instance)
+        self._answer(slot, request, decision, now)
+
+    def _answer(self, slot: Slot, request: Request, decision: Decision, now: int) -> None:
+        slot.octets = self._texts.octets(request, decision, now)
+        lines = decision_lines(request, decision)
+        # Garbage comes first.
+        slot.lines = slot.lines + lines if slot.lines else lines
+        self._commits.add(slot)
+
+    def _pass_unseen(self, slot: Slot) -> None:
+        """Let a request pass that nobody looked at, since the database has failed."""
+        slot.octets = PASSED
+        if self._outage.is_down:
+            self._outage.passed()
+            slot.is_counted = True
+        self._commits.add(slot)
+
+    def _fail(self, slot: Slot, error: DatabaseError) -> None:
+        self._commits.fail(error)
+        slot.octets = PASSED
+        self._commits.add(slot)
+
+    def _tell_bug(self, slot: Slot) -> None:
+        """A bug in the rules must not keep a mail server waiting: mail passes, and the log shows where to look."""
+        place = traceback.format_exc().strip().replace("\n", " | ")
+        slot.lines.append(LogLine(Level.CRITICAL, f"a bug, mail passes: {place}"))
+        slot.octets = PASSED
+        self._commits.add(slot)
+
+
+def _garbage_lines(raw: RawRequest) -> list[LogLine]:
+    lines = [LogLine(Level.WARNING, f"ignoring garbage: <{line}>") for line in raw.garbage]
+    test_time = bad_test_time(raw.attributes)
+    if test_time is not None:
+        lines.append(LogLine(Level.WARNING, f"ignoring garbage: <{f'policy_test_time={test_time}'[:100]}>"))
+    return lines
