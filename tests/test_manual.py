@@ -24,7 +24,7 @@ from postgrey_py.daemon.upkeep import CHECKPOINT_SECONDS, CLEAN_UP_SECONDS, FIRS
 from postgrey_py.database.environment import CLIENTS, TRIPLETS
 from postgrey_py.database.lock import LOCK
 from postgrey_py.greylist.instances import REMEMBERED_INSTANCES
-from postgrey_py.greylist.policy import COUNTING_INTERVAL
+from postgrey_py.greylist.records import COUNTING_INTERVAL
 from postgrey_py.greylist.settings import (
     DEBIAN_PATHS,
     SECONDS_PER_DAY,

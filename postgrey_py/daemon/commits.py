@@ -80,6 +80,8 @@ class Commits:
         self.failure: DatabaseError | None = None
         # Of this turn; committed and waiting for the next flush; waiting for the one that is under way.
         self._decided: list[Slot] = []
+        # Answer a request that was decided when the turn is over, and its records are on the disk.
+        self.add = self._decided.append
         self._committed: list[Slot] = []
         self._flushing: list[Slot] = []
         self._is_flushing = False
@@ -87,10 +89,6 @@ class Commits:
         # Nothing is known of the disk at first: look at it from beside the loop.
         self._flush_seconds: float | None = None
         self._when_quiet: list[Callable[[], None]] = []
-
-    def add(self, slot: Slot) -> None:
-        """Answer a request that was decided when the turn is over, and its records are on the disk."""
-        self._decided.append(slot)
 
     def fail(self, error: DatabaseError) -> None:
         """The database has failed in this turn: at its end all of it passes."""
@@ -108,7 +106,8 @@ class Commits:
         `is_alone` tells that nobody else can be waiting.
         """
         self._is_scheduled = False
-        answers, self._decided = self._decided, []
+        answers = self._decided[:]
+        self._decided.clear()
         failure, self.failure = self.failure, None
         if self._outage.is_down and self._store.transaction is not None:
             # It failed beside this turn, and will be closed.

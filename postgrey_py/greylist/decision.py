@@ -15,7 +15,7 @@ from postgrey_py.greylist.list_lines import Line
 from postgrey_py.greylist.request import Request
 
 # Key and value of a record.
-Record = tuple[bytes, bytes]
+StoredRecord = tuple[bytes, bytes]
 
 
 class _Word(enum.Enum):
@@ -67,8 +67,8 @@ class Decision(NamedTuple):
     wait: int = 0
     delay: int | None = None
     entry: Line | None = None
-    triplets: tuple[Record, ...] = ()
-    clients: tuple[Record, ...] = ()
+    triplets: tuple[StoredRecord, ...] = ()
+    clients: tuple[StoredRecord, ...] = ()
     notes: tuple[Note, ...] = ()
     detail: str = ""
 

@@ -10,15 +10,12 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import NamedTuple, Protocol
 
-from postgrey_py.greylist.decision import Action, Decision, Facts, Note, Question, Reason, Record, Wanted
+from postgrey_py.greylist.decision import Action, Decision, Facts, Note, Question, Reason, StoredRecord, Wanted
 from postgrey_py.greylist.keys import client_key, parse_address, triplet_key
-from postgrey_py.greylist.records import format_record, parse_record
+from postgrey_py.greylist.records import Record, format_record, has_passed, is_due, is_pending, parse_record
 from postgrey_py.greylist.request import Request
-from postgrey_py.greylist.settings import SECONDS_PER_HOUR, Settings
+from postgrey_py.greylist.settings import Settings
 from postgrey_py.greylist.whitelists import Whitelists
-
-# A client's count goes up, and a whitelisted client's record is refreshed, at most this often.
-COUNTING_INTERVAL = SECONDS_PER_HOUR
 
 
 class Table(Protocol):
@@ -35,23 +32,8 @@ class Records(NamedTuple):
     instances: Container[str] = ()
 
 
-class ClientHistory(NamedTuple):
-    """A client's record in postgrey_clients.db, or what stands for a missing one: no passes, never seen."""
-
-    key: bytes
-    passes: int
-    last_seen: int | None
-
-    def is_due(self, now: int) -> bool:
-        """Whether an hour has passed since the client was last counted.
-
-        A time in the future is due too, unlike 1.37, where such a client never gains a count again.
-        """
-        return self.last_seen is None or now >= self.last_seen + COUNTING_INTERVAL or self.last_seen > now
-
-    def counted(self, now: int) -> Record:
-        """The client's record with one more pass."""
-        return self.key, format_record(self.passes + 1, now)
+# A client of which nothing is known: nothing passed, and it was never seen.
+_NEVER_SEEN: Record = (0, None)
 
 
 class Policy:
@@ -93,20 +75,25 @@ class Policy:
         settings = self._settings
         if request.test_time is not None:
             now = request.test_time
-        client = None
+        client, client_is_due, name = _NEVER_SEEN, False, b""
         if settings.auto_whitelist_clients:
-            client = _read_client(client_key(address, settings), records.clients)
-            if client.passes >= settings.auto_whitelist_clients:
-                counted = (client.counted(now),) if client.is_due(now) else ()
-                return Decision(Action.PASS, Reason.AUTO_WHITELIST, clients=counted)
+            name = client_key(address, settings)
+            value = records.clients.get(name)
+            client = _NEVER_SEEN if value is None else parse_record(value)
+            client_is_due = is_due(client, now)
+            if client[0] >= settings.auto_whitelist_clients:
+                counted = ((name, format_record(client[0] + 1, now)),) if client_is_due else ()
+                return Decision(Action.PASS, Reason.AUTO_WHITELIST, 0, None, None, (), counted)
 
         key = triplet_key(address, request.sender, request.recipient, settings)
         value = records.triplets.get(key)
         notes: tuple[Note, ...] = ()
-        if value is None:
-            first_seen, passed_before = now, False
-        else:
-            first_seen, passed_before = _first_seen(value, now, settings)
+        first_seen, passed_before = now, False
+        if value is not None:
+            triplet = parse_record(value)
+            passed_before = has_passed(triplet, settings.delay)
+            if passed_before or is_pending(triplet, now, settings):
+                first_seen = triplet[0]
             if first_seen > now:
                 notes = (Note.FIRST_SEEN_IN_FUTURE,)
                 first_seen = now
@@ -122,31 +109,12 @@ class Policy:
             return Decision(Action.GREYLIST, reason, wait, None, None, triplets, (), notes)
         if passed_before:
             return Decision(Action.PASS, Reason.TRIPLET_FOUND, 0, None, None, triplets, (), notes)
-        clients: tuple[Record, ...] = ()
-        if client is not None and client.is_due(now):
-            clients = (client.counted(now),)
-            if client.passes + 1 == settings.auto_whitelist_clients:
+        clients: tuple[StoredRecord, ...] = ()
+        if client_is_due:
+            clients = ((name, format_record(client[0] + 1, now)),)
+            if client[0] + 1 == settings.auto_whitelist_clients:
                 notes += (Note.CLIENT_TRUSTED,)
         # Once for each message; without an instance every request is one.
         is_told = request.instance is None or request.instance not in records.instances
         delay = now - first_seen if is_told else None
         return Decision(Action.PASS, Reason.TRIPLET_FOUND, 0, delay, None, triplets, clients, notes)
-
-
-def _read_client(key: bytes, clients: Table) -> ClientHistory:
-    value = clients.get(key)
-    if value is None:
-        return ClientHistory(key, 0, None)
-    passes, last_seen = parse_record(value)
-    return ClientHistory(key, passes, last_seen)
-
-
-def _first_seen(value: bytes, now: int, settings: Settings) -> tuple[int, bool]:
-    """When this triplet was first seen, and whether it has passed before.
-
-    One that has not, and comes back only after the retry window, is seen for the first time now.
-    """
-    first_seen, last_seen = parse_record(value)
-    if (last_seen or 0) - first_seen >= settings.delay:
-        return first_seen, True
-    return (now if now - first_seen > settings.retry_window else first_seen), False

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The texts that the mail server is given: the value of `action=` that a decision makes."""
+"""Replies to the mail server: the octets that a decision makes."""
 
 from __future__ import annotations
 
@@ -30,33 +30,27 @@ class ReplyTexts:
         self._text_template = _make_template(settings.greylist_text, "sr")
         self._header_template = _make_template(settings.x_greylist_header, "tvdh")
         # Recipients are in a few domains, and what a first try is told depends on nothing else.
-        self._text = lru_cache(REMEMBERED_TEXTS)(self._make_text)
+        self._deferral = lru_cache(REMEMBERED_TEXTS)(self._make_deferral)
 
     def octets(self, request: Request, decision: Decision, clock: int) -> bytes:
-        """The reply as the policy delegation protocol wants it."""
-        if decision.action is Action.PASS and decision.delay is None:
-            return PASSED
-        return f"action={self.reply(request, decision, clock)}\n\n".encode("latin-1", "replace")
-
-    def reply(self, request: Request, decision: Decision, clock: int) -> str:
-        """The value of `action=` for this decision. `clock`, in seconds, is the date in the header.
+        """Return the reply to this decision. `clock`, in seconds, is the date in the header.
 
         1.37: that is the clock's time, also where the request brings one of its own.
         """
         if decision.action is Action.GREYLIST:
-            text = self._text(request.knows_etrn, decision.wait, request.recipient.rpartition("@")[2])
-            return f"{self._action} {text}"
-        if decision.delay is not None:
-            return f"PREPEND {self._header(decision.delay, clock)}"
-        return PASS
+            return self._deferral(request.knows_etrn, decision.wait, request.recipient.rpartition("@")[2])
+        if decision.delay is None:
+            return PASSED
+        return f"action=PREPEND {self._header(decision.delay, clock)}\n\n".encode("latin-1", "replace")
 
-    def _make_text(self, knows_etrn: bool, wait: int, domain: str) -> str:
+    def _make_deferral(self, knows_etrn: bool, wait: int, domain: str) -> bytes:
         template = self._text_template
         if knows_etrn and not ("0" <= template[:1] <= "9"):
             # 1.37: Exchange servers misread Postfix's default code 4.7.1; Postfix takes another only since 2.3,
             # which is the first to send etrn_domain.
             template = f"4.2.0 {template}"
-        return template.format(s=wait, r=domain)
+        text = template.format(s=wait, r=domain)
+        return f"action={self._action} {text}\n\n".encode("latin-1", "replace")
 
     def _header(self, delay: int, clock: int) -> str:
         return self._header_template.format(

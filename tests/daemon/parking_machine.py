@@ -430,7 +430,7 @@ class ParkingMachine(RuleBasedStateMachine):
         self.clients.update(decision.clients)
         if decision.delay is not None and item.request.instance is not None:
             self.instances.remember(item.request.instance)
-        item.octets = f"action={self.world.texts.reply(item.request, decision, NOW)}\n\n".encode()
+        item.octets = self.world.texts.octets(item.request, decision, NOW)
         item.is_stored = bool(decision.triplets or decision.clients)
 
     def turn_ends(self) -> None:

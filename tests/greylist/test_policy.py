@@ -15,7 +15,8 @@ from postgrey_py.greylist.decision import NO_FACTS, Decision, Question, Reason, 
 from postgrey_py.greylist.instances import REMEMBERED_INSTANCES, RecentInstances
 from postgrey_py.greylist.list_lines import Line
 from postgrey_py.greylist.loglines import Level, LogLine, complaint, decision_lines
-from postgrey_py.greylist.policy import ClientHistory, Policy, Records
+from postgrey_py.greylist.policy import Policy, Records
+from postgrey_py.greylist.records import is_due
 from postgrey_py.greylist.request import Request, make_request
 from postgrey_py.greylist.settings import SECONDS_PER_DAY, SECONDS_PER_HOUR, Settings
 from postgrey_py.greylist.texts import ReplyTexts
@@ -95,7 +96,10 @@ class World:
         """What is answered and logged about such a request."""
         decision = self.decide(now, **attributes)
         request = self.request(**attributes)
-        return Answer(self.texts.reply(request, decision, now), tuple(decision_lines(request, decision)))
+        octets = self.texts.octets(request, decision, now)
+        assert octets.startswith(b"action=")
+        assert octets.endswith(b"\n\n")
+        return Answer(octets[7:-2].decode("latin-1"), tuple(decision_lines(request, decision)))
 
     def reply(self, now: int = NOW, /, **attributes: str | None) -> str:
         return self.ask(now, **attributes).reply
@@ -532,10 +536,10 @@ def test_a_trusted_client_is_counted_only_an_hour_after_the_last(last: int, coun
 
 
 def test_a_client_is_due_an_hour_after_it_was_seen() -> None:
-    assert ClientHistory(CLIENT, 0, None).is_due(NOW)
-    assert ClientHistory(CLIENT, 1, NOW - HOUR).is_due(NOW)
-    assert not ClientHistory(CLIENT, 1, NOW - HOUR + 1).is_due(NOW)
-    assert ClientHistory(CLIENT, 1, NOW + 1).is_due(NOW)
+    assert is_due((0, None), NOW)
+    assert is_due((1, NOW - HOUR), NOW)
+    assert not is_due((1, NOW - HOUR + 1), NOW)
+    assert is_due((1, NOW + 1), NOW)
 
 
 @pytest.mark.parametrize("count", [5, 6, 1000])
