@@ -130,7 +130,7 @@ def shell(request: pytest.FixtureRequest, directory: Path) -> Iterator[Shell]:
         (f"postgrey-search --fo{TAB}lo{TAB}", ["--format=long"]),
         (f"postgreyreport --format=j{TAB}", ["--format=json"]),
         # Some words of many.
-        (f"postgrey --facility=new{TAB}", ["--facility=news"]),
+        (f"postgrey --syslogfacility=new{TAB}", ["--syslogfacility=news"]),
         (f"postgrey --syslogfacility au{TAB}p{TAB}", ["--syslogfacility", "authpriv"]),
         (f"postgrey --greylist-action=DEFER_IF_P{TAB}", ["--greylist-action=DEFER_IF_PERMIT"]),
         (f"postgreyreport --check-sender=m{TAB}", ["--check-sender=mx"]),
