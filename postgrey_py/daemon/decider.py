@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable
 
 from postgrey_py.daemon.commits import Commits
+from postgrey_py.daemon.flood import Flood
 from postgrey_py.daemon.outage import Outage
 from postgrey_py.daemon.parking import Parking, Resume
 from postgrey_py.daemon.replies import Replies, Slot
@@ -22,17 +23,25 @@ from postgrey_py.greylist.loglines import Level, LogLine, complaint, decision_li
 from postgrey_py.greylist.policy import Policy, Records
 from postgrey_py.greylist.request import (
     MAX_VALUE_CHARACTERS,
+    NO_TIME,
     MissingAttributeError,
     Request,
     bad_test_time,
     make_request,
 )
+from postgrey_py.greylist.settings import SECONDS_PER_DAY
 from postgrey_py.greylist.texts import PASSED, ReplyTexts
 from postgrey_py.protocol.reader import REQUEST_TYPE, RawRequest
 
+# unlike 1.37, which logs every one: a request may consist of nothing else.
+MOST_GARBAGE_LINES = 4
+
 
 class Decider:
-    """The rules at work: one per server. `policy` is replaced by a reload."""
+    """The rules at work: one per server. `policy` is replaced by a reload.
+
+    With `ignore_test_time`, requests can't say what time it is.
+    """
 
     def __init__(
         self,
@@ -42,6 +51,7 @@ class Decider:
         commits: Commits,
         outage: Outage,
         clock: Callable[[], float] = time.time,
+        ignore_test_time: bool = False,
     ) -> None:
         self.policy = policy
         self._texts = texts
@@ -49,6 +59,9 @@ class Decider:
         self._commits = commits
         self._outage = outage
         self._clock = clock
+        self._ignore_test_time = ignore_test_time
+        self._strange_types = Flood("unrecognized request types", time.monotonic)
+        self._strange_times = Flood("policy_test_time", time.monotonic)
         self._instances = RecentInstances()
         self._records = Records(store.triplets, store.clients, self._instances)
         self._parking: Parking | None = None
@@ -84,16 +97,24 @@ class Decider:
 
     def _read(self, slot: Slot, raw: RawRequest) -> Request | bool:
         """Return the request that these attributes are; for what is none, whether the connection may go on."""
-        slot.lines = _garbage_lines(raw)
         kind = raw.attributes.get("request", "")
         if kind != REQUEST_TYPE:
             # The policy protocol's rule for trouble: log, and hang up without an answer.
             text = f"unrecognized request type: '{kind[:MAX_VALUE_CHARACTERS]}'"
-            slot.lines.append(LogLine(Level.ERROR, text))
+            line = LogLine(Level.ERROR, text)
+            admitted = self._strange_types.admit(line)
+            slot.lines = [*_garbage_lines(raw.garbage), *admitted] if line in admitted else admitted
             slot.replies.hang_up()
             return False
+        slot.lines = _garbage_lines(raw.garbage)
+        # What is later would outlive every clean-up.
+        latest = NO_TIME if self._ignore_test_time else int(self._clock()) + SECONDS_PER_DAY
+        test_time = bad_test_time(raw.attributes, latest)
+        if test_time is not None:
+            text = f"ignoring garbage: <{f'policy_test_time={test_time}'[:100]}>"
+            slot.lines += self._strange_times.admit(LogLine(Level.WARNING, text))
         try:
-            return make_request(raw.attributes)
+            return make_request(raw.attributes, latest)
         except MissingAttributeError as error:
             slot.lines.append(complaint(str(error)))
             slot.octets = PASSED
@@ -164,9 +185,9 @@ class Decider:
         self._commits.add(slot)
 
 
-def _garbage_lines(raw: RawRequest) -> list[LogLine]:
-    lines = [LogLine(Level.WARNING, f"ignoring garbage: <{line}>") for line in raw.garbage]
-    test_time = bad_test_time(raw.attributes)
-    if test_time is not None:
-        lines.append(LogLine(Level.WARNING, f"ignoring garbage: <{f'policy_test_time={test_time}'[:100]}>"))
-    return lines
+def _garbage_lines(garbage: list[str]) -> list[LogLine]:
+    """Return lines about those of a request that are no attributes: one for each, as in 1.37, unless there are many."""
+    if len(garbage) <= MOST_GARBAGE_LINES:
+        return [LogLine(Level.WARNING, f"ignoring garbage: <{line}>") for line in garbage]
+    text = f"ignoring garbage: <{garbage[0]}> and {len(garbage) - 1} more lines of this request"
+    return [LogLine(Level.WARNING, text)]

@@ -123,6 +123,7 @@ def make_parser() -> Parser:
     value("group", type=str, metavar="GROUP", help=f"run as this group (default for root: {PATHS.group})")
     flag("help", "h", help="show this help and exit")
     value("hostname", type=_text, metavar="NAME", help="name for the header (default: the name of this host)")
+    flag("ignore-test-time", help="do not let requests say what time it is (policy_test_time)")
     value(
         "inet",
         "i",

@@ -18,6 +18,7 @@ from typing import Any, cast
 
 from postgrey_py.daemon.commits import Commits
 from postgrey_py.daemon.decider import Decider
+from postgrey_py.daemon.flood import Flood
 from postgrey_py.daemon.flusher import Flusher
 from postgrey_py.daemon.listeners import close_listeners, describe_listener
 from postgrey_py.daemon.logs import Log
@@ -30,7 +31,7 @@ from postgrey_py.daemon.worker import Worker
 from postgrey_py.database.reopening import reopen
 from postgrey_py.database.store import Store
 from postgrey_py.errors import StartupError
-from postgrey_py.greylist.loglines import Level
+from postgrey_py.greylist.loglines import Level, LogLine
 from postgrey_py.greylist.policy import Policy
 from postgrey_py.greylist.settings import Settings
 from postgrey_py.greylist.texts import ReplyTexts
@@ -82,7 +83,8 @@ class Connection(asyncio.BufferedProtocol):
         try:
             requests = self._reader.feed(bytes(self._server.input[:size]))
         except RequestTooLongError as error:
-            self._server.log.line(Level.WARNING, f"closing a connection: {error}")
+            line = LogLine(Level.WARNING, f"closing a connection: {error}")
+            self._server.log.write(self._server.too_long.admit(line))
             self.hang_up()
             return
         if requests and not self._has_asked:
@@ -150,10 +152,18 @@ class Server:
         self._outage = Outage(self._reopen, log, loop.time)
         self._flusher = Flusher(loop.call_soon_threadsafe)
         self.commits = Commits(store, log, self._outage, self._flusher, loop)
-        self.decider = Decider(_policy(settings, whitelists), texts, store, self.commits, self._outage)
+        self.decider = Decider(
+            _policy(settings, whitelists),
+            texts,
+            store,
+            self.commits,
+            self._outage,
+            ignore_test_time=settings.ignore_test_time,
+        )
         self.upkeep = Upkeep(store, settings, log, self._outage, self._worker, self.commits.end_turn)
         self.connections: set[Connection] = set()
         self.shape = RequestShape()
+        self.too_long = Flood("requests that are too long", loop.time)
         self._newcomers: set[Connection] = set()
         self._nobody_is_new = asyncio.Event()
         # All connections read into this one: what is in it is used up before another reads.

@@ -14,6 +14,11 @@ from postgrey_py.errors import PostgreyError
 # 1.37: values are cut here.
 MAX_VALUE_CHARACTERS = 512
 
+# For `latest_test_time`: as late as a number can be that is read at all, and no time at all.
+_TIME_DIGITS = 15
+ANY_TIME = 10**_TIME_DIGITS
+NO_TIME = -1
+
 # 1.37: checked in this order; the first one missing is named in the log.
 NEEDED = ("client_address", "client_name", "recipient", "sender")
 
@@ -39,11 +44,11 @@ class Request(NamedTuple):
     test_time: int | None
 
 
-def make_request(attributes: Mapping[str, str]) -> Request:
+def make_request(attributes: Mapping[str, str], latest_test_time: int = ANY_TIME) -> Request:
     """The request with these attributes (names and values of the policy delegation protocol).
 
-    A `policy_test_time` that is not a number counts as absent (`bad_test_time` tells).
-    Raises MissingAttributeError, whose text is the line for the log.
+    A `policy_test_time` that is not a number, or later than `latest_test_time`, counts as absent (`bad_test_time`
+    tells). Raises MissingAttributeError, whose text is the line for the log.
     """
     get = attributes.get
     client_address, client_name = get("client_address"), get("client_name")
@@ -62,16 +67,16 @@ def make_request(attributes: Mapping[str, str]) -> Request:
         get("queue_id", "")[:cut],
         None if instance is None else instance[:cut],
         "etrn_domain" in attributes,
-        None if test_time is None or not is_time(test_time) else int(test_time),
+        None if test_time is None or not is_time(test_time, latest_test_time) else int(test_time),
     )
 
 
-def is_time(text: str) -> bool:
-    """Whether this is a number of seconds that fits a clock."""
-    return text.isascii() and text.isdigit() and len(text) <= 15
+def is_time(text: str, latest: int = ANY_TIME) -> bool:
+    """Whether this is a number of seconds that fits a clock, and is not later than `latest`."""
+    return text.isascii() and text.isdigit() and len(text) <= _TIME_DIGITS and int(text) <= latest
 
 
-def bad_test_time(attributes: Mapping[str, str]) -> str | None:
-    """The `policy_test_time` of this request when it is no number, to be logged as garbage; else None."""
+def bad_test_time(attributes: Mapping[str, str], latest: int = ANY_TIME) -> str | None:
+    """The `policy_test_time` of this request when it is none that counts, to be logged as garbage; else None."""
     test_time = attributes.get("policy_test_time")
-    return None if test_time is None or is_time(test_time) else test_time
+    return None if test_time is None or is_time(test_time, latest) else test_time

@@ -76,6 +76,7 @@ class Settings:
     x_greylist_header: str = "X-Greylist: delayed %t seconds by postgrey-%v at %h; %d"
     hostname: str = "localhost"
     exim: bool = False
+    ignore_test_time: bool = False
 
     # Files.
     dbdir: str = PATHS.dbdir

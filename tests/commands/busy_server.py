@@ -13,7 +13,7 @@ from tests.support.policy import PolicyClient
 from tests.support.servers import PolicyServer
 
 # In the future, where no clean-up finds anything old.
-FIRST_SECOND = 2_000_000_000
+FIRST_SECOND = 1_000_000_000
 DELAY = 300
 CONNECTIONS = 4
 

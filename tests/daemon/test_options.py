@@ -71,6 +71,10 @@ def test_a_listener_is_needed() -> None:
     assert parse_command_line(["--unix=/run/postgrey"]).settings.unix == ("/run/postgrey",)
 
 
+def test_test_times_may_be_ignored() -> None:
+    assert parse("--ignore-test-time").ignore_test_time
+
+
 def test_a_listener_may_be_there_already() -> None:
     settings = parse_command_line(["-v"], has_listener=True).settings
     assert (settings.verbose, settings.inet, settings.unix) == (True, (), ())
@@ -148,7 +152,7 @@ VALUES: dict[str, list[tuple[str, str, object]]] = {
 }
 LISTENERS = ("inet", "i")
 ACTIONS = {"help": "help", "h": "help", "man": "man", "version": "version"}
-OTHERS = {"check", "print-startup-file", "lookup-by-subnet", "noaction", "no-action", "n"}
+OTHERS = {"check", "ignore-test-time", "print-startup-file", "lookup-by-subnet", "noaction", "no-action", "n"}
 
 
 def test_every_spelling_is_looked_at() -> None:

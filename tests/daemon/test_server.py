@@ -12,11 +12,14 @@ import stat
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from postgrey_py.daemon.flood import LINES
+from postgrey_py.greylist.settings import SECONDS_PER_DAY
+from postgrey_py.protocol.reader import MAX_REQUEST_BYTES
 from tests.daemon.conftest import StartServer
 from tests.daemon.processes import status, stop_once, wait_until
 from tests.parity.databases import CLIENTS, TRIPLETS, dump_recovered
@@ -597,3 +600,66 @@ def test_foreground_server_has_its_name(start: StartServer) -> None:
     assert Path(f"/proc/{server.pid}/cmdline").read_bytes().startswith(b"postgrey --inet=127.0.0.1:")
     assert status(server.pid)["Umask"] == ["0077"]
     assert os.getsid(server.pid) == os.getsid(0)
+
+
+# Times that requests bring
+
+
+def test_a_test_time_far_ahead_is_not_stored(start: StartServer) -> None:
+    """It would outlive every clean-up."""
+    server = start()
+    before = int(time.time())
+    late = before + 2 * SECONDS_PER_DAY
+    assert ask(server.port, policy_test_time=late) == GREYLISTED
+    assert ask(server.port, policy_test_time=before + 3600, recipient="soon@example.org") == GREYLISTED
+    assert f"ignoring garbage: <policy_test_time={late}>\n" in server.log()
+    assert stop_once(server.process) == 0
+    records = dump_recovered(server.dbdir)[TRIPLETS].records
+    times = {key.rpartition("/")[2]: int(value.partition(",")[0]) for key, value in records.items()}
+    assert times["soon@example.org"] == before + 3600
+    assert before <= times["bob@example.org"] <= int(time.time())
+
+
+def test_requests_can_be_kept_from_saying_what_time_it_is(start: StartServer) -> None:
+    """Else whoever can connect whitelists himself in a moment."""
+    server = start("--ignore-test-time", "--auto-whitelist-clients=1")
+    now = int(time.time())
+    for seconds in (0, 300, 4000, 8000):
+        assert ask(server.port, policy_test_time=now + seconds).startswith("DEFER_IF_PERMIT ")
+    assert server.log().count("ignoring garbage: <policy_test_time=") == 4
+    assert stop_once(server.process) == 0
+    assert dump_recovered(server.dbdir)[CLIENTS].records == {}
+
+
+# What can be said without end
+
+
+def test_garbage_of_one_request_is_one_line(start: StartServer) -> None:
+    server = start()
+    with PolicyClient(server.port) as client:
+        client.send(b"".join(b"x%d\n" % number for number in range(9000)))
+        assert client.ask() == GREYLISTED
+    assert [line for line in server.log().splitlines() if "ignoring garbage" in line] == [
+        "ignoring garbage: <x0> and 8999 more lines of this request"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("octets", "kind"),
+    [
+        (b"request=junk\n\n", "unrecognized request types"),
+        (b"GET / HTTP/1.0\r\n\r\n", "unrecognized request types"),
+        (b"x" * (MAX_REQUEST_BYTES + 1), "requests that are too long"),
+    ],
+)
+def test_connections_that_ask_nothing_fill_no_log(octets: bytes, kind: str, start: StartServer) -> None:
+    server = start()
+    for _ in range(LINES + 200):
+        with PolicyClient(server.port) as client:
+            client.send(octets)
+            with suppress(ConnectionResetError):
+                assert client.socket.recv(1) == b""
+    lines = server.log().splitlines()
+    assert len(lines) < 2 * LINES + 20
+    assert f"too many lines about {kind}: for a minute they are only counted" in lines
+    assert ask(server.port) == GREYLISTED

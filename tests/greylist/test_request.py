@@ -6,8 +6,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from postgrey_py.greylist.request import (
+    ANY_TIME,
     MAX_VALUE_CHARACTERS,
     NEEDED,
+    NO_TIME,
     MissingAttributeError,
     Request,
     bad_test_time,
@@ -123,3 +125,13 @@ def test_any_attributes_make_a_request_or_name_what_is_missing(attributes: dict[
         request = make_request(attributes)
         has_time = "policy_test_time" in attributes and bad_test_time(attributes) is None
         assert (request.test_time is not None) == has_time
+
+
+@pytest.mark.parametrize(
+    ("text", "latest", "counts"),
+    [("100", 100, True), ("101", 100, False), ("0", NO_TIME, False), ("5", ANY_TIME, True), ("9" * 15, ANY_TIME, True)],
+)
+def test_a_test_time_that_is_too_late_counts_as_absent_and_is_told(text: str, latest: int, counts: bool) -> None:
+    attributes = make_attributes(policy_test_time=text)
+    assert make_request(attributes, latest).test_time == (int(text) if counts else None)
+    assert bad_test_time(attributes, latest) == (None if counts else text)
