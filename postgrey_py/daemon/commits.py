@@ -10,7 +10,7 @@ across turns. Where the database fails, what was not yet answered passes.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Protocol
 
 from postgrey_py.daemon.flusher import Done
@@ -192,18 +192,22 @@ class Commits:
         mean = self._flush_seconds
         self._flush_seconds = seconds if mean is None else mean + _WEIGHT * (seconds - mean)
 
-    def _release(self, answers: Iterable[Slot]) -> None:
-        """Log and send these."""
-        lines: list[LogLine] = []
-        replies: dict[Replies, None] = {}
+    def _release(self, answers: list[Slot]) -> None:
+        """Log and send these, and what waited behind them; those that have to wait are logged when they are sent."""
         for slot in answers:
-            lines += slot.lines
             slot.is_ready = True
-            replies[slot.replies] = None
+        lines: list[LogLine] = []
+        sending: list[tuple[Replies, list[Slot]]] = []
+        for slot in answers:
+            taken = slot.replies.take()
+            if taken:
+                sending.append((slot.replies, taken))
+                for one in taken:
+                    lines += one.lines
         if lines:
             self._log.write(lines)
-        for connection in replies:
-            connection.send()
+        for replies, taken in sending:
+            replies.send(taken)
 
     def _let_pass(self, answers: list[Slot], failure: DatabaseError) -> None:
         """What was decided is not on the disk: nobody is deferred, and no line says so."""

@@ -47,15 +47,20 @@ class Replies:
         self._slots.append(slot)
         return slot
 
-    def send(self) -> None:
-        """Send the replies that no earlier one has to wait for."""
+    def take(self) -> list[Slot]:
+        """Take the replies off that are ready and have no earlier one to wait for."""
         slots = self._slots
-        octets = b""
+        taken = []
         while slots and slots[0].is_ready:
-            octets += slots.popleft().octets
+            taken.append(slots.popleft())
+        return taken
+
+    def send(self, taken: list[Slot]) -> None:
+        """Send replies that were taken off."""
+        octets = b"".join([slot.octets for slot in taken])
         if octets:
             self._write(octets)
-        if self._is_closing and not slots:
+        if self._is_closing and not self._slots:
             self._close()
 
     def hang_up(self) -> None:

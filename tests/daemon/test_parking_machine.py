@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -57,11 +57,11 @@ def test_replies_are_right_over_many_more_steps(directory: Path) -> None:
 class HastyReplies(Replies):
     """Sends what is there, whatever was asked before."""
 
-    def send(self) -> None:
-        for slot in [slot for slot in self._slots if slot.is_ready]:
+    def take(self) -> list[Slot]:
+        taken = [slot for slot in self._slots if slot.is_ready]
+        for slot in taken:
             self._slots.remove(slot)
-            self._write(slot.octets)
-        super().send()
+        return taken
 
 
 class ClosingReplies(Replies):
@@ -122,14 +122,14 @@ class HoldingCommits(Commits):
 
     _held: tuple[Slot, ...] = ()
 
-    def _release(self, answers: Iterable[Slot]) -> None:
+    def _release(self, answers: list[Slot]) -> None:
         held = (*self._held, *answers)
         is_held = any(
             slot.octets is None and slot not in [a.slot for a in held] for a in held for slot in a.slot.replies._slots
         )
         self._held = held if is_held and len({id(a.slot.replies) for a in held}) > 1 else ()
         if not self._held:
-            super()._release(held)
+            super()._release(list(held))
 
 
 class BoundlessParking(Parking):
