@@ -20,7 +20,7 @@ from postgrey_py.database.binding import BerkeleyDBError, db, explain, is_damage
 from postgrey_py.database.configuration import Configuration, read_configuration
 from postgrey_py.database.layout import FIRST_REGION, LOG_FILES
 from postgrey_py.database.lock import Lock
-from postgrey_py.database.proof import explain_limit, require_damage, require_limits
+from postgrey_py.database.proof import explain_limit, limit_hint, require_damage, require_limits
 from postgrey_py.database.regions import open_environment, require_room
 from postgrey_py.database.repair import forget_logs, numbers_its_pages, verifies
 from postgrey_py.database.salvage import salvage
@@ -86,7 +86,9 @@ class Environment:
         except OSError as error:
             self._give_up()
             where = f": {error.filename}" if error.filename else ""
-            raise DatabaseError(f"can't open the database in {self.dbdir}: {error.strerror}{where}") from error
+            raise DatabaseError(
+                f"can't open the database in {self.dbdir}: {error.strerror}{where}{limit_hint(error.errno)}"
+            ) from error
         except BaseException:
             self._give_up()
             raise

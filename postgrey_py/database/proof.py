@@ -47,6 +47,11 @@ _LIMITS = {
 }
 
 
+def limit_hint(number: int | None) -> str:
+    """Return what to do about an error number that tells of a limit of the process, after a colon; else nothing."""
+    return f": {_LIMITS[number]}" if number in _LIMITS else ""
+
+
 def require_limits(dbdir: Path, configuration: Configuration) -> None:
     """Raise DatabaseError where a limit of the process does not leave what the database needs.
 

@@ -226,7 +226,7 @@ def test_wrong_command_line_is_refused(option: str, complaint: str, dbdir: Path)
 
 
 def test_clients_of_a_running_server_are_seen_at_once(tmp_path: Path) -> None:
-    now = 2_000_000_000
+    now = 1_700_000_000
     with PolicyServer(POSTGREY, tmp_path / "db", ["--auto-whitelist-clients=2"]) as server:
         with PolicyClient(server.port) as client:
             for number in (1, 2):

@@ -573,7 +573,7 @@ def test_killed_readers_do_not_disturb_the_server(dbdir: Path, temporary: Path) 
                 reader.kill()
             busy.wait_for_more()
         triplets, clients = busy.promised()
-        usual = ("action=", "postgrey ", "listening on ", "cleaning up old logs...", "rm ")
+        usual = ("action=", "postgrey ", "whitelists: ", "listening on ", "cleaning up old logs...", "rm ")
         assert [line for line in busy.server.log().splitlines() if not line.startswith(usual)] == []
     stored_triplets, stored_clients = read(dbdir)
     assert triplets <= stored_triplets.keys()
