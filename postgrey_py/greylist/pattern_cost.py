@@ -57,7 +57,8 @@ class Atom:
 class Level:
     """A group that is open, or the whole pattern: its branches so far, and the atoms of the last one.
 
-    `flag_groups` are the openings of groups that stand for flags switched on until the end of this one.
+    `number` is that of a group that can be referred to. `flag_groups` are the openings of groups that stand for flags
+    switched on until the end of this one.
     """
 
     atoms: list[Atom] = field(default_factory=list)
@@ -66,6 +67,7 @@ class Level:
     work: int = 0
     nodes: int = 0
     may_be_empty: bool = False
+    number: int | None = None
     flag_groups: list[str] = field(default_factory=list)
 
     def end_branch(self) -> None:

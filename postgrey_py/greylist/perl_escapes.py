@@ -18,7 +18,8 @@ PROPERTY = r"[pP](?:\{\^?[\w\ :=-]+\}|[A-Z])"
 _SET_PART = re.compile(
     rf"""
     \[:\^?\w+:\]
-    | \\ (?P<escape> {PROPERTY} | x\{{[0-9a-fA-F]{{1,8}}\}} | x[0-9a-fA-F]{{0,2}} | [0-7]{{1,3}} | c. | [^pP] )
+    | \\ (?P<escape> {PROPERTY} | x\{{[0-9a-fA-F]{{1,8}}\}} | x(?!\{{)[0-9a-fA-F]{{0,2}} | o\{{[0-7]{{1,8}}\}}
+        | N\{{U\+[0-9a-fA-F]{{1,8}}\}} | [0-7]{{1,3}} | c. | [^pPxo] )
     | (?P<other> . )
     """,
     re.ASCII | re.VERBOSE | re.DOTALL,
@@ -87,6 +88,8 @@ def translate_set(text: str) -> str:
         escape, other = part["escape"], part["other"]
         if escape is not None:
             parts.append(_escape_in_set(escape))
+        elif other == "\\":
+            raise PatternError(f"{text} is not supported")
         elif other is not None:
             parts.append(f"\\{other}" if other in "[]|&~^" else other)
         else:

@@ -36,9 +36,10 @@ MAX_NODES = 20_000
 
 _TOKEN = re.compile(
     rf"""
-      \\ (?P<escape> {PROPERTY} | x(?:\{{[0-9a-fA-F]{{1,8}}\}}|[0-9a-fA-F]{{0,2}}) | o\{{[0-7]{{1,8}}\}}
-        | [NbB]\{{[\w\ +]+\}} | [kg]\{{-?\w+\}} | [kg]<\w+> | [kg]'\w+' | g-?\d+ | c[\x20-\x7e] | \d+ | [^pPkgoc] )
-    | (?P<set> \[ \^? \]? (?: \[:\^?\w+:\] | \\{PROPERTY} | \\. | [^\]\\] )* \] )
+      \\ (?P<escape> {PROPERTY} | x(?:\{{[0-9a-fA-F]{{1,8}}\}}|(?!\{{)[0-9a-fA-F]{{0,2}}) | o\{{[0-7]{{1,8}}\}}
+        | [NbB]\{{[\w\ +]+\}} | [kg]\{{-?\w+\}} | [kg]<\w+> | [kg]'\w+' | g-?\d+ | c[\x20-\x7e] | \d+ | [^pPkgocx] )
+    # One way to read each piece: with two of them, a set that does not end would take for ever.
+    | (?P<set> \[ \^? \]? (?: \[:\^?\w+:\] | (?! \[:\^?\w+:\] ) [^\]\\] | \\{PROPERTY} | \\ (?! {PROPERTY} ) . )* \] )
     | \(\?P=(?P<reference> [A-Za-z_]\w* )\)
     | \(\? (?P<flags> \^?[a-z]*(?:-[a-z]+)?[:)] )
     | \(\? (?P<look> [=!>|] | <[=!] )
@@ -179,15 +180,20 @@ class _Translator:
             name = str(self._opened + 1 - int(name[1:5]))
         if name.lstrip("-").isdigit() and not 1 <= int(name) <= self._groups:
             raise PatternError(f"there is no group {name}")
+        if name in [str(level.number) for level in self._levels]:
+            # `regex` and Perl differ about these.
+            raise PatternError(f"group {name} is referred to inside itself")
         self._add(rf"\g<{name}>", None, Atom(is_optional=True))
 
     def _read_open(self, _: str) -> None:
         self._opened += 1
         self._begin("(" if self._captures else "(?:", "(?:")
+        self._levels[-1].number = self._opened
 
     def _read_name(self, name: str) -> None:
         self._opened += 1
         self._begin(f"(?P<{name.strip('P<>' + chr(39)) if name[0] != 'P' else name[2:-1]}>", None)
+        self._levels[-1].number = self._opened
 
     def _read_look(self, text: str) -> None:
         self._begin(f"(?{text}", None)
