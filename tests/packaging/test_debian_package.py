@@ -220,6 +220,17 @@ def test_files_that_nobody_changed_become_ours_and_debians_again(machine: Machin
     assert machine.shell("md5sum /etc/default/postgrey /etc/postgrey/*") == perls
 
 
+def test_a_new_installation_takes_no_time_from_requests(machine: Machine) -> None:
+    machine.apt("install", PACKAGE)
+    for _ in range(2):
+        assert "--ignore-test-time" in machine.shell("cat /etc/default/postgrey").partition("POSTGREY_OPTS")[2]
+        assert machine.ask(PORT, make_request(policy_test_time="1000000000")) == [DEFERRED]
+        assert machine.ask(PORT, make_request(policy_test_time="1000000301")) == [DEFERRED]
+        assert machine.shell("ucfq --with-colons /etc/default/postgrey") == "/etc/default/postgrey:postgrey-py:Yes:No\n"
+        machine.shell("rm -f /var/lib/postgrey/*; systemctl restart postgrey")
+        upgrade(machine)
+
+
 @pytest.mark.parametrize("is_changed", [False, True])
 def test_a_swap_changes_no_options(machine: Machine, is_changed: bool) -> None:
     machine.apt("install", "postgrey")
