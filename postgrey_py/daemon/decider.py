@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from postgrey_py.daemon.commits import Commits
 from postgrey_py.daemon.flood import Flood
@@ -19,19 +19,11 @@ from postgrey_py.database.store import Store
 from postgrey_py.errors import DatabaseError
 from postgrey_py.greylist.decision import NO_FACTS, Decision, Facts, Question, Wanted
 from postgrey_py.greylist.instances import RecentInstances
-from postgrey_py.greylist.loglines import Level, LogLine, complaint, decision_lines
+from postgrey_py.greylist.loglines import Level, LogLine, decision_lines
 from postgrey_py.greylist.policy import Policy, Records
-from postgrey_py.greylist.request import (
-    MAX_VALUE_CHARACTERS,
-    NO_TIME,
-    MissingAttributeError,
-    Request,
-    bad_test_time,
-    make_request,
-)
+from postgrey_py.greylist.request import Flaws, Request
 from postgrey_py.greylist.settings import SECONDS_PER_DAY
 from postgrey_py.greylist.texts import PASSED, ReplyTexts
-from postgrey_py.protocol.reader import REQUEST_TYPE, RawRequest
 
 # unlike 1.37, which logs every one: a request may consist of nothing else.
 MOST_GARBAGE_LINES = 4
@@ -71,15 +63,13 @@ class Decider:
         self._parking = park(self._judge_again)
         return self._parking
 
-    def add(self, replies: Replies, request: Request | RawRequest) -> bool:
+    def add(self, replies: Replies, request: Request) -> bool:
         """Decide the next request of a connection; false when the protocol does not allow it any more."""
         slot = replies.expect()
-        if isinstance(request, RawRequest):
-            read = self._read(slot, request)
-            if not isinstance(read, Request):
-                self._commits.add(slot)
-                return read
-            request = read
+        if request.flaws is not None and not self._tell_flaws(slot, request.flaws):
+            return False
+        if request.test_time is not None:
+            request = self._check_time(slot, request, request.test_time)
         if self._outage.is_down or self._commits.failure is not None:
             self._pass_unseen(slot)
             return True
@@ -95,30 +85,27 @@ class Decider:
             self._tell_bug(slot)
         return True
 
-    def _read(self, slot: Slot, raw: RawRequest) -> Request | bool:
-        """Return the request that these attributes are; for what is none, whether the connection may go on."""
-        kind = raw.attributes.get("request", "")
-        if kind != REQUEST_TYPE:
-            # The policy protocol's rule for trouble: log, and hang up without an answer.
-            text = f"unrecognized request type: '{kind[:MAX_VALUE_CHARACTERS]}'"
-            line = LogLine(Level.ERROR, text)
-            admitted = self._strange_types.admit(line)
-            slot.lines = [*_garbage_lines(raw.garbage), *admitted] if line in admitted else admitted
-            slot.replies.hang_up()
-            return False
-        slot.lines = _garbage_lines(raw.garbage)
-        # What is later would outlive every clean-up.
-        latest = NO_TIME if self._ignore_test_time else int(self._clock()) + SECONDS_PER_DAY
-        test_time = bad_test_time(raw.attributes, latest)
-        if test_time is not None:
-            text = f"ignoring garbage: <{f'policy_test_time={test_time}'[:100]}>"
-            slot.lines += self._strange_times.admit(LogLine(Level.WARNING, text))
-        try:
-            return make_request(raw.attributes, latest)
-        except MissingAttributeError as error:
-            slot.lines.append(complaint(str(error)))
-            slot.octets = PASSED
+    def _tell_flaws(self, slot: Slot, flaws: Flaws) -> bool:
+        """Have the flaws of a request logged; returns whether it can be decided, else it is ended without an answer."""
+        slot.lines = _garbage_lines(flaws.garbage)
+        if flaws.type is None:
             return True
+        # The policy protocol's rule for trouble: log, and hang up without an answer.
+        line = LogLine(Level.ERROR, f"unrecognized request type: '{flaws.type}'")
+        admitted = self._strange_types.admit(line)
+        slot.lines = [*slot.lines, *admitted] if line in admitted else admitted
+        slot.replies.hang_up()
+        self._commits.add(slot)
+        return False
+
+    def _check_time(self, slot: Slot, request: Request, test_time: int) -> Request:
+        """Return the request, without the time that it brings where that does not count."""
+        # What is later than tomorrow would outlive every clean-up.
+        if not self._ignore_test_time and test_time <= self._clock() + SECONDS_PER_DAY:
+            return request
+        line = LogLine(Level.WARNING, f"ignoring garbage: <policy_test_time={test_time}>")
+        slot.lines = slot.lines + self._strange_times.admit(line)
+        return request._replace(test_time=None)
 
     def _judge(self, slot: Slot, question: Question) -> None:
         """Decide by the records, or park the request until facts are known. Raises DatabaseError."""
@@ -185,7 +172,7 @@ class Decider:
         self._commits.add(slot)
 
 
-def _garbage_lines(garbage: list[str]) -> list[LogLine]:
+def _garbage_lines(garbage: Sequence[str]) -> list[LogLine]:
     """Return lines about those of a request that are no attributes: one for each, as in 1.37, unless there are many."""
     if len(garbage) <= MOST_GARBAGE_LINES:
         return [LogLine(Level.WARNING, f"ignoring garbage: <{line}>") for line in garbage]

@@ -57,7 +57,8 @@ def open_environment(home: Path, configuration: Configuration) -> Any:
         # Whatever DB_CONFIG says: what is answered is on the disk before.
         environment.set_flags(db.DB_TXN_NOSYNC, 0)
         environment.set_flags(db.DB_TXN_WRITE_NOSYNC, 0)
-        _fill_regions(home, int(environment.memp_stat()[0].get("regmax", 0)))
+        gigabytes, octets, caches = environment.get_cachesize()
+        _fill_regions(home, ((gigabytes << 30) + octets) // caches)
     except BaseException:
         with contextlib.suppress(*BerkeleyDBError):
             environment.close()

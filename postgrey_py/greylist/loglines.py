@@ -51,6 +51,8 @@ def decision_lines(request: Request, decision: Decision) -> list[LogLine]:
     if reason is Reason.UNKNOWN_ADDRESS:
         # unlike 1.37, which dies of it.
         return [complaint(f"can't parse client_address: {request.client_address}")]
+    if reason is Reason.ATTRIBUTE_MISSING:
+        return [complaint(f"attribute missing: {decision.detail}")]
     lines = [_NOTES[note](request) for note in decision.notes] if decision.notes else []
     text = reason.text
     if reason is Reason.EARLY_RETRY:

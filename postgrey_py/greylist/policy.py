@@ -54,6 +54,8 @@ class Policy:
 
     def examine(self, request: Request) -> Decision | Question:
         """Return what the lists decide about this request, or the question to be judged."""
+        if request.flaws is not None and request.flaws.missing is not None:
+            return Decision(Action.PASS, Reason.ATTRIBUTE_MISSING, detail=request.flaws.missing)
         address = parse_address(request.client_address)
         if address is None:
             return Decision(Action.PASS, Reason.UNKNOWN_ADDRESS)

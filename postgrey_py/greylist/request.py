@@ -1,37 +1,43 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The attributes of one policy request, checked and typed.
+"""A policy request: its attributes by name, checked and typed, however it was read.
 
 Attribute values are Latin-1 strings: one character is one byte that Postfix sent, whatever its encoding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from postgrey_py.errors import PostgreyError
+# The only type of request there is.
+REQUEST_TYPE = "smtpd_access_policy"
 
 # 1.37: values are cut here.
 MAX_VALUE_CHARACTERS = 512
 
-# For `latest_test_time`: as late as a number can be that is read at all, and no time at all.
+MAX_LOGGED_GARBAGE = 100
+
+# Digits of the largest time that is read at all.
 _TIME_DIGITS = 15
-ANY_TIME = 10**_TIME_DIGITS
-NO_TIME = -1
 
 # 1.37: checked in this order; the first one missing is named in the log.
 NEEDED = ("client_address", "client_name", "recipient", "sender")
 
 
-class MissingAttributeError(PostgreyError):
-    """A request lacks an attribute without which nothing can be decided."""
+class Flaws(NamedTuple):
+    """The faults of a request: its type where it is another than REQUEST_TYPE, the first attribute that is missing,
+    and lines that are none, each cut for the log."""
+
+    type: str | None
+    missing: str | None
+    garbage: Sequence[str]
 
 
 class Request(NamedTuple):
-    """What a decision looks at. A tuple because one is made for every request, thousands a second.
+    """The attributes that decide. A tuple because one is made for every request, thousands a second.
 
-    `instance` is None when the mail server does not tell messages apart (Exim); `test_time`, seconds, replaces
-    the clock for this request; `knows_etrn` is true for Postfix 2.3 and later.
+    `instance` is None when the mail server does not tell messages apart (Exim); `knows_etrn` is true for Postfix 2.3
+    and later; `test_time`, seconds, replaces the clock for this request. `flaws` is None for one without any.
     """
 
     client_address: str
@@ -40,43 +46,49 @@ class Request(NamedTuple):
     recipient: str
     queue_id: str
     instance: str | None
-    knows_etrn: bool
-    test_time: int | None
+    knows_etrn: bool = True
+    test_time: int | None = None
+    flaws: Flaws | None = None
 
 
-def make_request(attributes: Mapping[str, str], latest_test_time: int = ANY_TIME) -> Request:
-    """The request with these attributes (names and values of the policy delegation protocol).
+# The attributes that are fields as they stand.
+TEXT_FIELDS = tuple(name for name in Request._fields if name not in Request._field_defaults)
 
-    A `policy_test_time` that is not a number, or later than `latest_test_time`, counts as absent (`bad_test_time`
-    tells). Raises MissingAttributeError, whose text is the line for the log.
+
+def read_request(attributes: Mapping[str, str], garbage: Sequence[str] = ()) -> Request:
+    """Return the request with these attributes, and these lines that are none. Never raises.
+
+    A needed attribute that is missing is empty, and named in the flaws. A `policy_test_time` that is not a number of
+    seconds is garbage.
     """
-    get = attributes.get
-    client_address, client_name = get("client_address"), get("client_name")
-    recipient, sender = get("recipient"), get("sender")
-    if client_address is None or client_name is None or recipient is None or sender is None:
-        missing = next(name for name in NEEDED if name not in attributes)
-        raise MissingAttributeError(f"attribute missing: {missing}")
-    test_time = get("policy_test_time")
-    cut = MAX_VALUE_CHARACTERS
-    instance = get("instance")
+    time = attributes.get("policy_test_time")
+    test_time = None
+    if time is not None:
+        if _is_time(time):
+            test_time = int(time)
+        else:
+            garbage = [*garbage, f"policy_test_time={time}"[:MAX_LOGGED_GARBAGE]]
+    kind = attributes.get("request", "")
+    missing = next((name for name in NEEDED if name not in attributes), None)
+    flaws = None
+    if garbage or missing is not None or kind != REQUEST_TYPE:
+        flaws = Flaws(None if kind == REQUEST_TYPE else kind[:MAX_VALUE_CHARACTERS], missing, garbage)
+
+    def text(name: str) -> str:
+        return attributes.get(name, "")[:MAX_VALUE_CHARACTERS]
+
     return Request(
-        client_address[:cut],
-        client_name[:cut],
-        sender[:cut],
-        recipient[:cut],
-        get("queue_id", "")[:cut],
-        None if instance is None else instance[:cut],
-        "etrn_domain" in attributes,
-        None if test_time is None or not is_time(test_time, latest_test_time) else int(test_time),
+        client_address=text("client_address"),
+        client_name=text("client_name"),
+        sender=text("sender"),
+        recipient=text("recipient"),
+        queue_id=text("queue_id"),
+        instance=text("instance") if "instance" in attributes else None,
+        knows_etrn="etrn_domain" in attributes,
+        test_time=test_time,
+        flaws=flaws,
     )
 
 
-def is_time(text: str, latest: int = ANY_TIME) -> bool:
-    """Whether this is a number of seconds that fits a clock, and is not later than `latest`."""
-    return text.isascii() and text.isdigit() and len(text) <= _TIME_DIGITS and int(text) <= latest
-
-
-def bad_test_time(attributes: Mapping[str, str], latest: int = ANY_TIME) -> str | None:
-    """The `policy_test_time` of this request when it is none that counts, to be logged as garbage; else None."""
-    test_time = attributes.get("policy_test_time")
-    return None if test_time is None or is_time(test_time, latest) else test_time
+def _is_time(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _TIME_DIGITS

@@ -8,25 +8,28 @@ Input may come split anywhere, several requests at once, with LF or CRLF. Source
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from postgrey_py.errors import PostgreyError
-from postgrey_py.greylist.request import MAX_VALUE_CHARACTERS, Request
-
-REQUEST_TYPE = "smtpd_access_policy"
+from postgrey_py.greylist.request import (
+    MAX_LOGGED_GARBAGE,
+    MAX_VALUE_CHARACTERS,
+    REQUEST_TYPE,
+    TEXT_FIELDS,
+    Request,
+    read_request,
+)
 
 # unlike 1.37, which has no limit. A request of Postfix has about a kilobyte.
 MAX_REQUEST_BYTES = 64 << 10
-
-MAX_LOGGED_GARBAGE = 100
 
 # Learning a shape costs as much as reading a hundred requests line by line.
 LEARNING_INTERVAL = 100
 MAX_LEARNED_NAMES = 64
 
-# The texts of a Request, in its order. Postfix has sent all of them since 2.3; what sends less is read line by line.
-_TEXTS = ("client_address", "client_name", "sender", "recipient", "queue_id", "instance")
-_NEEDED = frozenset((*_TEXTS, "request", "etrn_domain"))
+# Postfix has sent all of these since 2.3; what sends less is read line by line.
+_NEEDED = frozenset((*TEXT_FIELDS, "request", "etrn_domain"))
 
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
 
@@ -35,10 +38,10 @@ class RequestTooLongError(PostgreyError):
     """A client has sent more than MAX_REQUEST_BYTES without completing a request."""
 
 
-class RawRequest(NamedTuple):
+class Attributes(NamedTuple):
     """The attributes of one request, and the lines of it that are none; all Latin-1 text."""
 
-    attributes: dict[str, str]
+    values: dict[str, str]
     garbage: list[str]
 
 
@@ -57,56 +60,57 @@ class RequestShape:
         self._misfits = LEARNING_INTERVAL
 
     def read(self, octets: bytes) -> Request | None:
-        """The request that these bytes are, if they are one whole request of this shape, else None."""
+        """Return the request, if these bytes are one whole request of this shape; else None."""
         # A carriage return may be part of a line end; looking for it is faster than a pattern that takes none.
         if len(octets) > self._longest or b"\r" in octets:
             return None
         match = self._match(octets.decode("latin-1"))
-        return None if match is None else Request._make((*match.group(*self._groups), True, None))
+        if match is None:
+            return None
+        texts: tuple[Any, ...] = match.group(*self._groups)
+        return Request(*texts)
 
-    def learn(self, request: RawRequest) -> None:
-        """This request did not fit: take its shape, unless it has none or another was learned a moment ago."""
+    def learn(self, names: Mapping[str, str], request: Request) -> None:
+        """Take the shape of a request that did not fit, unless it has none or another was learned a moment ago.
+
+        `names` are its attributes.
+        """
         self._misfits += 1
-        names = request.attributes
-        if self._misfits <= LEARNING_INTERVAL or request.garbage or len(names) > MAX_LEARNED_NAMES:
+        if self._misfits <= LEARNING_INTERVAL or request.flaws is not None or request.test_time is not None:
             return
-        if not (names.keys() >= _NEEDED and names["request"] == REQUEST_TYPE and "policy_test_time" not in names):
+        if not (names.keys() >= _NEEDED and len(names) <= MAX_LEARNED_NAMES):
             return
         self._misfits = 0
-        values = {"request": REQUEST_TYPE, **dict.fromkeys(_TEXTS, "(.*)")}
+        values = {"request": REQUEST_TYPE, **dict.fromkeys(TEXT_FIELDS, "(.*)")}
         pattern = "".join(f"{re.escape(name)}={values.get(name, '.*')}\n" for name in names) + "\n"
         self._match = re.compile(pattern).fullmatch
-        places = [name for name in names if name in _TEXTS]
-        self._groups = tuple(places.index(name) + 1 for name in _TEXTS)
+        places = [name for name in names if name in TEXT_FIELDS]
+        self._groups = tuple(places.index(name) + 1 for name in TEXT_FIELDS)
         # In a request that is no longer than this no value can be so long that it would have to be cut.
         self._longest = sum(len(f"{name}=\n") for name in names) + len(REQUEST_TYPE) + MAX_VALUE_CHARACTERS
 
 
-class RequestReader:
-    """The input side of one connection: bytes that are not yet a whole request.
+class RequestSplitter:
+    """Cuts the input of one connection into whole requests, however it comes."""
 
-    Readers that are given the same `shape` learn from each other what requests look like; without one all are read
-    line by line.
-    """
+    __slots__ = ("_buffer", "_scanned")
 
-    __slots__ = ("_buffer", "_scanned", "_shape")
-
-    def __init__(self, shape: RequestShape | None = None) -> None:
-        self._shape = shape
+    def __init__(self) -> None:
         self._buffer = b""
         # Up to here the buffer is known to hold no end of a request, so that nothing is looked at twice.
         self._scanned = 0
 
-    def feed(self, octets: bytes) -> list[Request | RawRequest]:
-        """Every request that these bytes complete, in order; one of the usual shape ready to be decided.
+    def __len__(self) -> int:
+        """Return how many bytes have come that are not yet a whole request."""
+        return len(self._buffer)
+
+    def feed(self, octets: bytes) -> list[bytes]:
+        """Return every request that these bytes complete, with the empty line that ends it.
 
         Raises RequestTooLongError.
         """
-        shape = self._shape
-        if shape is not None and not self._buffer and (usual := shape.read(octets)):
-            return [usual]
         buffer = self._buffer + octets
-        requests: list[Request | RawRequest] = []
+        requests: list[bytes] = []
         start, scanned = 0, self._scanned
         while True:
             if buffer.startswith((b"\n", b"\r\n"), start):
@@ -115,10 +119,7 @@ class RequestReader:
                 end = empty_line.end()
             else:
                 break
-            request = parse_attributes(buffer[start:end])
-            if shape is not None:
-                shape.learn(request)
-            requests.append(request)
+            requests.append(buffer[start:end])
             start = scanned = end
         self._buffer = buffer[start:]
         if len(self._buffer) > MAX_REQUEST_BYTES:
@@ -128,7 +129,35 @@ class RequestReader:
         return requests
 
 
-def parse_attributes(octets: bytes) -> RawRequest:
+class RequestReader:
+    """The input side of one connection.
+
+    Readers that are given the same `shape` learn from each other what requests look like; without one all are read
+    line by line.
+    """
+
+    __slots__ = ("_shape", "_splitter")
+
+    def __init__(self, shape: RequestShape | None = None) -> None:
+        self._shape = shape
+        self._splitter = RequestSplitter()
+
+    def feed(self, octets: bytes) -> list[Request]:
+        """Return every request that these bytes complete, in order. Raises RequestTooLongError."""
+        shape = self._shape
+        if shape is not None and not self._splitter and (usual := shape.read(octets)):
+            return [usual]
+        return [self._read(one) for one in self._splitter.feed(octets)]
+
+    def _read(self, octets: bytes) -> Request:
+        attributes = parse_attributes(octets)
+        request = read_request(*attributes)
+        if self._shape is not None:
+            self._shape.learn(attributes.values, request)
+        return request
+
+
+def parse_attributes(octets: bytes) -> Attributes:
     """Read one whole request, with the empty line that ends it.
 
     The last of a repeated name wins. Lines without `=` or without a name, and lines with a carriage return inside,
@@ -151,4 +180,4 @@ def parse_attributes(octets: bytes) -> RawRequest:
                 attributes[name] = value
             else:
                 garbage.append(line[:MAX_LOGGED_GARBAGE])
-    return RawRequest(attributes, garbage)
+    return Attributes(attributes, garbage)

@@ -302,7 +302,7 @@ class ParkingMachine(RuleBasedStateMachine):
         address=st.sampled_from(ADDRESSES),
         name=st.sampled_from(NAMES),
         sender=st.sampled_from(SENDERS),
-        later=st.sampled_from([0, 100, 300, 4000, 180_000]),
+        later=st.sampled_from([-180_000, 0, 100, 300, 4000]),
         instance=st.sampled_from([None, "a", "b"]),
         ends_turn=st.booleans(),
     )

@@ -22,11 +22,11 @@ from postgrey_py.errors import DatabaseError
 from postgrey_py.greylist.list_lines import Line
 from postgrey_py.greylist.loglines import Level
 from postgrey_py.greylist.policy import Policy
-from postgrey_py.greylist.request import Request
+from postgrey_py.greylist.request import Flaws, Request, read_request
 from postgrey_py.greylist.settings import Settings
 from postgrey_py.greylist.texts import ReplyTexts
 from postgrey_py.greylist.whitelists import ClientList, Whitelists
-from postgrey_py.protocol.reader import RawRequest, RequestReader
+from postgrey_py.protocol.reader import RequestReader
 from tests.support import policy as policy_client
 
 NOW = 1_700_000_000
@@ -35,7 +35,7 @@ PASSED = b"action=DUNNO\n\n"
 WHO = "client_name=mail.example.com, client_address=192.0.2.7, sender=alice@example.com, recipient=bob@example.org"
 
 
-def make_request(**attributes: str | int | None) -> Request | RawRequest:
+def make_request(**attributes: str | int | None) -> Request:
     """A request as the protocol hands it on, at NOW unless it says otherwise."""
     fields: dict[str, str | int | None] = {"policy_test_time": NOW, **attributes}
     (request,) = RequestReader().feed(policy_client.make_request(**fields))
@@ -147,7 +147,7 @@ class World:
     def add(self, connection: Replies, **attributes: str | int | None) -> bool:
         return self.add_raw(connection, make_request(**attributes))
 
-    def add_raw(self, connection: Replies, request: Request | RawRequest) -> bool:
+    def add_raw(self, connection: Replies, request: Request) -> bool:
         """Add a request, and have the turn end as the server does."""
         is_accepted = self.decider.add(connection, request)
         self.commits.end_turn_soon()
@@ -317,7 +317,7 @@ def test_another_type_of_request_is_logged_and_closes_the_connection(kind: str, 
 
 
 def test_no_type_of_request_is_another_type(world: World) -> None:
-    assert not world.add_raw(world.connect(), RawRequest({}, []))
+    assert not world.add_raw(world.connect(), read_request({}))
     assert world.finish() == [(Level.ERROR, "unrecognized request type: ''"), ("client", "hung up")]
 
 
@@ -347,8 +347,8 @@ def test_an_address_that_is_none_lets_mail_pass(world: World) -> None:
 
 
 def test_garbage_is_logged_before_the_decision(world: World) -> None:
-    raw = make_request(client_name="white.example")
-    world.add_raw(world.connect(), RawRequest(raw.attributes, ["one", "\xe9\x01"]))
+    request = make_request(client_name="white.example")
+    world.add_raw(world.connect(), request._replace(flaws=Flaws(None, None, ["one", "\xe9\x01"])))
     events = world.finish()
     assert events[:2] == [
         (Level.WARNING, "ignoring garbage: <one>"),
@@ -370,7 +370,7 @@ def test_a_test_time_that_is_no_number_is_garbage(text: str, shown: str, world: 
 
 
 def test_garbage_of_another_type_of_request_is_logged_too(world: World) -> None:
-    world.add_raw(world.connect(), RawRequest({}, ["GET / HTTP/1.0"]))
+    world.add_raw(world.connect(), read_request({}, ["GET / HTTP/1.0"]))
     assert world.finish() == [
         (Level.WARNING, "ignoring garbage: <GET / HTTP/1.0>"),
         (Level.ERROR, "unrecognized request type: ''"),

@@ -17,7 +17,7 @@ from postgrey_py.greylist.list_lines import Line
 from postgrey_py.greylist.loglines import Level, LogLine, complaint, decision_lines
 from postgrey_py.greylist.policy import Policy, Records
 from postgrey_py.greylist.records import is_due
-from postgrey_py.greylist.request import Request, make_request
+from postgrey_py.greylist.request import Request, read_request
 from postgrey_py.greylist.settings import SECONDS_PER_DAY, SECONDS_PER_HOUR, Settings
 from postgrey_py.greylist.texts import ReplyTexts
 from postgrey_py.greylist.whitelists import ClientList, RecipientList, Whitelists
@@ -74,7 +74,9 @@ class World:
             "recipient": "bob@example.org",
             **attributes,
         }
-        return make_request({name: text for name, text in fields.items() if text is not None})
+        return read_request(
+            {"request": "smtpd_access_policy", **{name: text for name, text in fields.items() if text is not None}}
+        )
 
     def decide(self, now: int = NOW, /, **attributes: str | None) -> Decision:
         """What is decided about a request with these attributes, with its records written."""

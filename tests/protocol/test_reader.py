@@ -7,36 +7,38 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from postgrey_py.greylist.request import MAX_LOGGED_GARBAGE, read_request
 from postgrey_py.protocol.reader import (
-    MAX_LOGGED_GARBAGE,
     MAX_REQUEST_BYTES,
-    RawRequest,
+    Attributes,
     RequestReader,
     RequestShape,
+    RequestSplitter,
     RequestTooLongError,
+    parse_attributes,
 )
-from tests.protocol.shapes import ready
 
 untimed = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 
 MORE = b"more=of it\n\n"
 
 
-def feed_in_pieces(pieces: list[bytes]) -> list[RawRequest]:
-    """The requests that one reader finds in these pieces of input; one that learns their shape finds the same."""
-    reader, learner = RequestReader(), RequestReader(RequestShape())
-    requests = [request for piece in pieces for request in feed(reader, piece)]
-    learned = [request for piece in pieces for request in learner.feed(piece)]
-    assert [ready(request) for request in learned] == [ready(request) for request in requests]
+def feed_in_pieces(pieces: list[bytes]) -> list[Attributes]:
+    """The requests in these pieces of input; readers, one that learns their shape and one that does not, find them."""
+    splitter, reader, learner = RequestSplitter(), RequestReader(), RequestReader(RequestShape())
+    requests = [parse_attributes(octets) for piece in pieces for octets in splitter.feed(piece)]
+    expected = [read_request(*attributes) for attributes in requests]
+    assert [request for piece in pieces for request in reader.feed(piece)] == expected
+    assert [request for piece in pieces for request in learner.feed(piece)] == expected
     return requests
 
 
-def feed(reader: RequestReader, octets: bytes) -> list[RawRequest]:
-    """What a reader that reads line by line finds."""
-    return [request for request in reader.feed(octets) if isinstance(request, RawRequest)]
+def feed(splitter: RequestSplitter, octets: bytes) -> list[Attributes]:
+    """The requests that these bytes complete."""
+    return [parse_attributes(whole) for whole in splitter.feed(octets)]
 
 
-def read(octets: bytes) -> list[RawRequest]:
+def read(octets: bytes) -> list[Attributes]:
     """The requests in this input, which are the same however it comes: whole, byte by byte, with more behind it."""
     whole = feed_in_pieces([octets])
     singly = [octets[position : position + 1] for position in range(len(octets))]
@@ -44,12 +46,12 @@ def read(octets: bytes) -> list[RawRequest]:
     for middle in range(1, len(octets)):
         assert feed_in_pieces([octets[:middle], octets[middle:]]) == whole
     if octets.endswith((b"\n\n", b"\n\r\n")) or octets in (b"", b"\n", b"\r\n"):
-        behind = [*whole, RawRequest({"more": "of it"}, [])]
+        behind = [*whole, Attributes({"more": "of it"}, [])]
         assert feed_in_pieces([octets + MORE]) == feed_in_pieces([*singly, MORE]) == behind
     return whole
 
 
-def read_one(octets: bytes) -> RawRequest:
+def read_one(octets: bytes) -> Attributes:
     (request,) = read(octets)
     return request
 
@@ -57,17 +59,17 @@ def read_one(octets: bytes) -> RawRequest:
 def test_lines_until_an_empty_one_are_a_request() -> None:
     octets = b"request=smtpd_access_policy\nclient_address=192.0.2.7\nsender=\n\n"
     attributes = {"request": "smtpd_access_policy", "client_address": "192.0.2.7", "sender": ""}
-    assert read(octets) == [RawRequest(attributes, [])]
+    assert read(octets) == [Attributes(attributes, [])]
 
 
 def test_carriage_returns_before_line_ends_do_not_count() -> None:
-    assert read(b"a=1\r\nb=2\r\n\r\n") == [RawRequest({"a": "1", "b": "2"}, [])]
-    assert read(b"a=1\r\nb=2\n\r\nc=3\n\n") == [RawRequest({"a": "1", "b": "2"}, []), RawRequest({"c": "3"}, [])]
-    assert read(b"a=1\nb=2\r\n\n") == [RawRequest({"a": "1", "b": "2"}, [])]
+    assert read(b"a=1\r\nb=2\r\n\r\n") == [Attributes({"a": "1", "b": "2"}, [])]
+    assert read(b"a=1\r\nb=2\n\r\nc=3\n\n") == [Attributes({"a": "1", "b": "2"}, []), Attributes({"c": "3"}, [])]
+    assert read(b"a=1\nb=2\r\n\n") == [Attributes({"a": "1", "b": "2"}, [])]
 
 
 def test_requests_may_be_sent_ahead() -> None:
-    assert read(b"a=1\n\na=2\n\na=3\n\n") == [RawRequest({"a": number}, []) for number in "123"]
+    assert read(b"a=1\n\na=2\n\na=3\n\n") == [Attributes({"a": number}, []) for number in "123"]
 
 
 @pytest.mark.parametrize("octets", [b"", b"a", b"a=1", b"a=1\n", b"a=1\nb=2\n", b"a=1\n\r", b"\r", b"a=1\r\n\r"])
@@ -76,19 +78,19 @@ def test_without_an_empty_line_there_is_no_request(octets: bytes) -> None:
 
 
 def test_what_is_unfinished_waits_behind_whole_requests() -> None:
-    reader = RequestReader()
-    assert reader.feed(b"a=1\n\nb=") == [RawRequest({"a": "1"}, [])]
-    assert reader.feed(b"2\n") == []
-    assert reader.feed(b"\nc=3\n\nd") == [RawRequest({"b": "2"}, []), RawRequest({"c": "3"}, [])]
-    assert reader.feed(b"=4\n\n") == [RawRequest({"d": "4"}, [])]
+    splitter = RequestSplitter()
+    assert feed(splitter, b"a=1\n\nb=") == [Attributes({"a": "1"}, [])]
+    assert feed(splitter, b"2\n") == []
+    assert feed(splitter, b"\nc=3\n\nd") == [Attributes({"b": "2"}, []), Attributes({"c": "3"}, [])]
+    assert feed(splitter, b"=4\n\n") == [Attributes({"d": "4"}, [])]
 
 
 @pytest.mark.parametrize("octets", [b"\n", b"\r\n"])
 def test_an_empty_line_alone_is_a_request_without_attributes(octets: bytes) -> None:
-    assert read(octets) == [RawRequest({}, [])]
-    assert read(octets * 3) == [RawRequest({}, [])] * 3
-    assert read(b"a=1\n\n" + octets) == [RawRequest({"a": "1"}, []), RawRequest({}, [])]
-    assert read(octets + b"a=1\n\n") == [RawRequest({}, []), RawRequest({"a": "1"}, [])]
+    assert read(octets) == [Attributes({}, [])]
+    assert read(octets * 3) == [Attributes({}, [])] * 3
+    assert read(b"a=1\n\n" + octets) == [Attributes({"a": "1"}, []), Attributes({}, [])]
+    assert read(octets + b"a=1\n\n") == [Attributes({}, []), Attributes({"a": "1"}, [])]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +112,7 @@ def test_an_empty_line_alone_is_a_request_without_attributes(octets: bytes) -> N
 )
 def test_an_attribute_is_a_name_and_a_value(line: bytes, name: str, value: str) -> None:
     for end in (b"\n", b"\r\n"):
-        assert read(line + end + b"x=y" + end + end) == [RawRequest({name: value, "x": "y"}, [])]
+        assert read(line + end + b"x=y" + end + end) == [Attributes({name: value, "x": "y"}, [])]
 
 
 @pytest.mark.parametrize(
@@ -124,36 +126,36 @@ def test_an_attribute_is_a_name_and_a_value(line: bytes, name: str, value: str) 
 def test_a_line_that_is_no_attribute_is_garbage(line: bytes) -> None:
     before_a_newline = line + (b"\r" if line.endswith(b"\r") else b"")
     octets = b"a=1\n" + before_a_newline + b"\nb=2\n\n"
-    assert read(octets) == [RawRequest({"a": "1", "b": "2"}, [line.decode("latin-1")])]
+    assert read(octets) == [Attributes({"a": "1", "b": "2"}, [line.decode("latin-1")])]
 
 
 def test_garbage_comes_in_order_and_is_cut() -> None:
     assert MAX_LOGGED_GARBAGE == 100
     request = read_one(b"first\na=1\n" + b"x" * 100 + b"\n" + b"y" * 101 + b"\n=\n\n")
-    assert request == RawRequest({"a": "1"}, ["first", "x" * 100, "y" * 100, "="])
+    assert request == Attributes({"a": "1"}, ["first", "x" * 100, "y" * 100, "="])
 
 
 def test_a_request_may_be_garbage_alone() -> None:
-    assert read(b"garbage\n\n") == [RawRequest({}, ["garbage"])]
+    assert read(b"garbage\n\n") == [Attributes({}, ["garbage"])]
 
 
 def test_the_last_of_a_repeated_name_wins() -> None:
-    assert read_one(b"a=1\nb=2\na=3\n\n") == RawRequest({"a": "3", "b": "2"}, [])
-    assert read_one(b"a=1\nA=2\na=\n\n") == RawRequest({"a": "", "A": "2"}, [])
+    assert read_one(b"a=1\nb=2\na=3\n\n") == Attributes({"a": "3", "b": "2"}, [])
+    assert read_one(b"a=1\nA=2\na=\n\n") == Attributes({"a": "", "A": "2"}, [])
 
 
 def test_attributes_of_one_request_are_not_those_of_the_next() -> None:
-    assert read(b"a=1\nb=2\n\na=3\n\n") == [RawRequest({"a": "1", "b": "2"}, []), RawRequest({"a": "3"}, [])]
+    assert read(b"a=1\nb=2\n\na=3\n\n") == [Attributes({"a": "1", "b": "2"}, []), Attributes({"a": "3"}, [])]
 
 
 def test_a_request_may_be_as_long_as_the_limit() -> None:
     line = b"a=" + b"x" * (MAX_REQUEST_BYTES - 3)
-    reader = RequestReader()
-    assert reader.feed(line) == []
-    assert reader.feed(b"\n") == []
-    assert reader.feed(b"\n") == [RawRequest({"a": "x" * (MAX_REQUEST_BYTES - 3)}, [])]
+    splitter = RequestSplitter()
+    assert splitter.feed(line) == []
+    assert splitter.feed(b"\n") == []
+    assert feed(splitter, b"\n") == [Attributes({"a": "x" * (MAX_REQUEST_BYTES - 3)}, [])]
     # And the next one too.
-    assert reader.feed(line) == []
+    assert splitter.feed(line) == []
 
 
 # unlike 1.37, which has no limit.
@@ -161,28 +163,28 @@ def test_a_request_may_be_as_long_as_the_limit() -> None:
 def test_more_than_64_kib_without_a_request_is_too_much(octets: bytes) -> None:
     assert MAX_REQUEST_BYTES == 65536
     for pieces in ([octets], [b"a=1\n\n", octets], [octets[start : start + 1000] for start in range(0, 70_000, 1000)]):
-        reader = RequestReader()
+        splitter = RequestSplitter()
         for piece in pieces:
-            reader.feed(piece)
+            splitter.feed(piece)
         with pytest.raises(RequestTooLongError, match=r"^more than 65536 bytes without a complete request$"):
-            reader.feed(b"x")
+            splitter.feed(b"x")
 
 
 def test_any_number_of_requests_may_come_over_one_connection() -> None:
-    reader = RequestReader()
+    splitter = RequestSplitter()
     octets = b"a=" + b"x" * 1000 + b"\n\n"
-    assert sum(len(reader.feed(octets * 10)) for _ in range(100)) == 1000
+    assert sum(len(splitter.feed(octets * 10)) for _ in range(100)) == 1000
 
 
-def read_line_by_line(octets: bytes) -> list[RawRequest]:
+def read_line_by_line(octets: bytes) -> list[Attributes]:
     """The rules of 1.37, one after the other."""
-    requests: list[RawRequest] = []
+    requests: list[Attributes] = []
     attributes: dict[str, str] = {}
     garbage: list[str] = []
     for line in octets.split(b"\n")[:-1]:
         line = line[:-1] if line.endswith(b"\r") else line
         if not line:
-            requests.append(RawRequest(attributes, garbage))
+            requests.append(Attributes(attributes, garbage))
             attributes, garbage = {}, []
         elif (match := re.search(rb"([^=]+)=(.*)", line, re.DOTALL)) and b"\r" not in line:
             attributes[match[1].decode("latin-1")] = match[2].decode("latin-1")
