@@ -13,7 +13,7 @@ RUN_PACKAGES = python3 python3-venv python3-dev gcc libc6-dev libdb5.3-dev
 # shell scripts and XML, the shell of illumos, time zones, a compressor; what makes Debian roots.
 TEST_PACKAGES = $(RUN_PACKAGES) perl db5.3-util postfix mandoc man-db procps mount zsh \
 	ksh93u+m libxml2-utils shellcheck git iproute2 mmdebstrap netcat-openbsd nftables tzdata zstd \
-	libberkeleydb-perl libio-multiplex-perl libnet-dns-perl libnet-rblclient-perl libnet-server-perl \
+	python3-bsddb3 libberkeleydb-perl libio-multiplex-perl libnet-dns-perl libnet-rblclient-perl libnet-server-perl \
 	libnetaddr-ip-perl libparse-syslog-perl
 
 # All but the completions, which are made from the parsers of options.
