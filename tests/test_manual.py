@@ -16,7 +16,7 @@ import pytest
 
 from postgrey_py.commands import clients_dump, search
 from postgrey_py.commands.replay import main as policy_test
-from postgrey_py.commands.report import main as report
+from postgrey_py.commands.report import options as report_options
 from postgrey_py.daemon.clock import DISTRUST_SECONDS, LARGEST_STEP, SHORTEST_WINDOW
 from postgrey_py.daemon.options import AUTO_WHITELIST_CLIENTS, MAX_LISTEN_QUEUE_SIZE, make_parser
 from postgrey_py.daemon.outage import CALM_SECONDS, COMPLAINT_SECONDS, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
@@ -48,7 +48,7 @@ class Page(NamedTuple):
 SERVER = Page(ROOT / "man" / "postgrey.8", make_parser)
 PAGES = [
     SERVER,
-    Page(ROOT / "man" / "postgreyreport.1", report.make_parser),
+    Page(ROOT / "man" / "postgreyreport.1", report_options.make_parser),
     Page(ROOT / "man" / "policy-test.8", policy_test.make_parser),
     Page(ROOT / "man" / "postgrey-search.1", search.make_parser),
     Page(ROOT / "man" / "postgrey_clients_dump.8", clients_dump.make_parser),

@@ -5,18 +5,25 @@ from __future__ import annotations
 
 import socketserver
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import Protocol
 
 Request = dict[str, str]
 
+
+class Writable(Protocol):
+    """A stream that takes octets."""
+
+    def write(self, octets: bytes, /) -> object: ...
+
+
 # Is given the request, its number on this connection and the stream; false hangs up.
-Answer = Callable[[Request, int, IO[bytes]], bool]
+Answer = Callable[[Request, int, Writable], bool]
 
 
-def dunno(request: Request, number: int, stream: IO[bytes]) -> bool:
+def dunno(request: Request, number: int, stream: Writable) -> bool:
     stream.write(b"action=DUNNO\n\n")
     return True
 
@@ -66,7 +73,7 @@ class RecordingServer:
         self._server.server_close()
 
 
-def read_request(stream: IO[bytes]) -> Request | None:
+def read_request(stream: Iterable[bytes]) -> Request | None:
     """The attributes of the next request; None at the end of the stream."""
     request: Request = {}
     for line in stream:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import importlib
 import lzma
 import os
 import shutil
@@ -16,7 +17,6 @@ from pathlib import Path
 
 import pytest
 
-from postgrey_py.commands import logfiles
 from postgrey_py.commands.logfiles import MAX_LINE_BYTES, LogText, open_logs
 from postgrey_py.commands.loghead import find_head
 from postgrey_py.commands.logtime import LogClock
@@ -103,7 +103,7 @@ def test_zstd_without_the_command_says_what_to_install(tmp_path: Path, monkeypat
     path = tmp_path / "mail.log.2"
     path.write_bytes(compress_with_zstd(TEXT))
     # Python 3.14 would need no command.
-    monkeypatch.setattr(logfiles.importlib, "import_module", _find_no_module)
+    monkeypatch.setattr(importlib, "import_module", _find_no_module)
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(PostgreyError, match="compressed with zstd, which is missing here: install the command zstd"):
         read_all(path)

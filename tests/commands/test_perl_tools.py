@@ -60,7 +60,8 @@ def read_joined(reader: Path, dbdir: Path, name: str) -> dict[str, str]:
     """The records of a database as the joined reader sees them."""
     outcome = run(("perl", str(reader)), dbdir, name)
     assert (outcome.stderr, outcome.status) == ("", 0)
-    return dict(line.rsplit(" ", 1) for line in outcome.stdout.splitlines())  # type: ignore[misc]
+    splits = (line.rpartition(" ") for line in outcome.stdout.splitlines())
+    return {key: value for key, _, value in splits}
 
 
 def deferred_log() -> str:

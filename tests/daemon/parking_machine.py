@@ -30,12 +30,13 @@ from postgrey_py.facts.source import GiveUp, Tell
 from postgrey_py.greylist.decision import NO_FACTS, Decision, Facts, Question, Wanted
 from postgrey_py.greylist.instances import RecentInstances
 from postgrey_py.greylist.keys import Address
+from postgrey_py.greylist.list_lines import Line
 from postgrey_py.greylist.loglines import Level
 from postgrey_py.greylist.policy import Policy, Records
 from postgrey_py.greylist.request import Request
 from postgrey_py.greylist.settings import Settings
 from postgrey_py.greylist.texts import PASSED, ReplyTexts
-from postgrey_py.greylist.whitelists import ClientList, Line, Whitelists
+from postgrey_py.greylist.whitelists import ClientList, Whitelists
 
 NOW = 1_700_000_000
 SETTINGS = Settings(greylist_text="wait", x_greylist_header="X: %t", auto_whitelist_clients=2)

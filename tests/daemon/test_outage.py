@@ -29,7 +29,7 @@ STILL = f"the database still fails, {{}} requests passed without greylisting: {F
 WORKS = "the database works again, mail is greylisted; {} requests passed without"
 
 
-class SkippingSelector(selectors.DefaultSelector):  # type: ignore[valid-type, misc]
+class SkippingSelector(selectors.DefaultSelector):
     """Instead of waiting, moves its clock on."""
 
     def __init__(self) -> None:

@@ -36,9 +36,13 @@ def directory(tmp_path: Path) -> Iterator[Path]:
 
 def run(directory: Path, world_type: type[World] = World, settings: hypothesis_settings = QUICK) -> int:
     """Run the machine; returns how many steps it made."""
-    machine = type("Machine", (ParkingMachine,), {"directory": directory, "world_type": world_type, "steps": 0})
-    run_state_machine_as_test(machine, settings=settings)
-    return int(machine.steps)
+
+    class Machine(ParkingMachine):
+        """A class of its own, whose attributes nobody else changes."""
+
+    Machine.directory, Machine.world_type, Machine.steps = directory, world_type, 0
+    run_state_machine_as_test(Machine, settings=settings)
+    return Machine.steps
 
 
 def test_replies_are_right_whatever_facts_and_disk_do(directory: Path) -> None:
@@ -124,10 +128,8 @@ class HoldingCommits(Commits):
 
     def _release(self, answers: list[Slot]) -> None:
         held = (*self._held, *answers)
-        is_held = any(
-            slot.octets is None and slot not in [a.slot for a in held] for a in held for slot in a.slot.replies._slots
-        )
-        self._held = held if is_held and len({id(a.slot.replies) for a in held}) > 1 else ()
+        is_held = any(not slot.octets and slot not in held for answer in held for slot in answer.replies._slots)
+        self._held = held if is_held and len({id(answer.replies) for answer in held}) > 1 else ()
         if not self._held:
             super()._release(list(held))
 

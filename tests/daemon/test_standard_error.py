@@ -16,7 +16,7 @@ import threading
 import time
 import tty
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -178,9 +178,9 @@ def as_nobody() -> Iterator[None]:
 
 @pytest.mark.root
 @pytest.mark.parametrize("make", [pty, pipe])
-def test_what_can_not_be_opened_again_is_written_by_a_thread(make: Callable[[], Iterator[Ends]]) -> None:
+def test_what_can_not_be_opened_again_is_written_by_a_thread(make: Callable[[], AbstractContextManager[Ends]]) -> None:
     lines = [f"line {number:05}\n".encode() * 10 for number in range(5000)]
-    with make() as (reader, writer):  # type: ignore[attr-defined]
+    with make() as (reader, writer):
         if make is pty:
             tty.setraw(writer)
         with as_nobody():

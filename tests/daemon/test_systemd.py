@@ -204,7 +204,7 @@ def test_variables_for_another_process_are_forgotten(environment: dict[str, str]
 @pytest.mark.parametrize(("kind", "said"), [("datagram", "does not listen"), ("file", "is not a socket")])
 def test_a_descriptor_that_is_no_listener_is_an_error(tmp_path: Path, kind: str, said: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagram, (tmp_path / "file").open("wb") as file:
-        descriptor = {"datagram": datagram, "file": file}[kind].fileno()
+        descriptor = datagram.fileno() if kind == "datagram" else file.fileno()
         result = subprocess.run(
             passing(descriptor, [*POSTGREY, f"--dbdir={tmp_path}"]),
             capture_output=True,

@@ -5,13 +5,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from postgrey_py.database import environment
 from postgrey_py.database.aside import Aside
+from postgrey_py.database.binding import db
 from postgrey_py.database.environment import CLIENTS, TRIPLETS
+from postgrey_py.database.regions import open_environment
 from postgrey_py.errors import DatabaseError
 from tests.database.dbdirs import OpenStore, copy_as_crashed, garble, make_records, open_store, put_all, read_dbdir
 
@@ -79,7 +83,7 @@ def test_repair_that_was_killed_at_any_step_is_undone(tmp_path: Path, monkeypatc
     for step in itertools.count(1):
         dbdir = tmp_path / str(step)
         make_originals(dbdir)
-        was_killed = kill_at(step, monkeypatch, lambda dbdir=dbdir: repair(dbdir))
+        was_killed = kill_at(step, monkeypatch, partial(repair, dbdir))
         (dbdir / f"{TRIPLETS}.salvaged").unlink(missing_ok=True)
         Aside(dbdir).put_back()
         assert contents(dbdir) == ORIGINALS, step
@@ -153,12 +157,12 @@ def test_logs_go_back_when_the_database_does_not_open_without_them_either(
 
 
 def test_damage_that_is_gone_at_the_second_look_costs_nothing(crashed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = environment.open_environment
+    real = open_environment
     calls = itertools.count(1)
 
-    def fail_once(*arguments: object) -> object:
+    def fail_once(*arguments: Any) -> object:
         if next(calls) == 1:
-            raise environment.db.DBRunRecoveryError(-30973, "BDB0087 DB_RUNRECOVERY: Fatal error -- says nothing")
+            raise db.DBRunRecoveryError(-30973, "BDB0087 DB_RUNRECOVERY: Fatal error -- says nothing")
         return real(*arguments)
 
     monkeypatch.setattr(environment, "open_environment", fail_once)

@@ -6,12 +6,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from postgrey_py.database import copying
 from postgrey_py.database.copying import SpoiledCopyError, copy_database, copy_growing_log, copy_whole
+from postgrey_py.database.layout import SMALLEST_PAGE
 
 PAGE = 4096
 PAGES = 8
@@ -45,7 +47,7 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[File]:
 
     def counted_pread(descriptor: int, length: int, offset: int) -> bytes:
         octets = pread(descriptor, length, offset)
-        if descriptor == file.descriptor and length != copying.SMALLEST_PAGE:
+        if descriptor == file.descriptor and length != SMALLEST_PAGE:
             file.reads += 1
             file.after_reads.pop(file.reads, lambda: None)()
         return octets
@@ -99,7 +101,7 @@ def test_page_that_changes_at_every_reading_spoils_the_copy(
 ) -> None:
     monkeypatch.setattr(copying, "ROUNDS", 10)
     for number in range(1, 30):
-        source.after_reads[number] = lambda number=number: source.write(page(bytes([number])), 5 * PAGE)
+        source.after_reads[number] = partial(source.write, page(bytes([number])), 5 * PAGE)
     with pytest.raises(SpoiledCopyError):
         copy_database(source.descriptor, target.descriptor)
 

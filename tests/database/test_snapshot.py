@@ -405,10 +405,13 @@ def test_database_that_is_not_wanted_is_not_copied(
     with opened(dbdir) as store:
         fill(store, 1, 500)
         roll_over(store)
-        copies = []
-        monkeypatch.setattr(
-            snapshot, "copy_database", lambda *files: [copies.append(files), copying.copy_database(*files)]
-        )
+        copies: list[tuple[int, int]] = []
+
+        def copy_counted(source: int, target: int) -> None:
+            copies.append((source, target))
+            copying.copy_database(source, target)
+
+        monkeypatch.setattr(snapshot, "copy_database", copy_counted)
         with open_snapshot(os.fspath(dbdir), [CLIENTS]) as view:
             assert contents(view) == ({}, {**filled(1, 500)[1], b"counter": store.clients.get(b"counter")})
         assert len(copies) == 1
@@ -559,7 +562,8 @@ def test_signal_leaves_nothing_behind(number: signal.Signals, dbdir: Path, tempo
 
 
 def test_killed_readers_do_not_disturb_the_server(dbdir: Path, temporary: Path) -> None:
-    command = [sys.executable, ROOT / "scripts" / "postgrey_clients_dump", f"--dbdir={dbdir}", "--all", "--no-resolve"]
+    program = ROOT / "scripts" / "postgrey_clients_dump"
+    command: list[str | Path] = [sys.executable, program, f"--dbdir={dbdir}", "--all", "--no-resolve"]
     with BusyServer(POSTGREY, dbdir) as busy:
         started = time.monotonic()
         subprocess.run(command, check=True, capture_output=True, env={**os.environ, "PYTHONPATH": str(ROOT)})

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -84,7 +85,7 @@ def test_the_table_is_the_same_for_a_set() -> None:
             assert patterns.search(name) == (1 if compiled.search(name) else None), (pattern, name)
 
 
-def unwatched() -> tuple[object, object]:
+def unwatched() -> tuple[Callable[[], float], Callable[[Slow], None]]:
     """A clock, and a report that must not come."""
 
     def report(slow: Slow) -> None:

@@ -31,9 +31,12 @@ def recipients(entry: str) -> RecipientList:
 def lists(whitelist: ClientList, client: str) -> bool:
     """Whether a client with this name, or with this address and no name, is listed."""
     address = parse_address(client)
-    found = (
-        whitelist.match(client, parse_address(ELSEWHERE)) if address is None else whitelist.match("unknown", address)
-    )  # type: ignore[arg-type]
+    if address is None:
+        elsewhere = parse_address(ELSEWHERE)
+        assert elsewhere is not None
+        found = whitelist.match(client, elsewhere)
+    else:
+        found = whitelist.match("unknown", address)
     assert found is None or found.number == 2
     return found is not None
 

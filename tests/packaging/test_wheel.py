@@ -73,7 +73,7 @@ def environment(distributions: Distributions, tmp_path_factory: pytest.TempPathF
     directory = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", directory], check=True)
     python = directory / "bin" / "python"
-    pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check", "--quiet"]
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check", "--quiet"]
     subprocess.run([*pip, "install", "--no-index", "--no-deps", distributions.wheel], check=True)
     (packages,) = (directory / "lib").glob("python*/site-packages")
     libraries = {sysconfig.get_path(kind) for kind in ("purelib", "platlib")}
@@ -150,7 +150,7 @@ def test_it_serves_with_the_installed_whitelists(environment: Path, tmp_path: Pa
 
 
 def test_it_runs_what_was_installed(environment: Path, tmp_path: Path) -> None:
-    query = [environment / "bin" / "python", "-c", "import postgrey_py; print(postgrey_py.__file__)"]
+    query = [str(environment / "bin" / "python"), "-c", "import postgrey_py; print(postgrey_py.__file__)"]
     result = subprocess.run(query, cwd=tmp_path, env={}, check=True, capture_output=True, text=True)
     assert Path(result.stdout).is_relative_to(environment)
 

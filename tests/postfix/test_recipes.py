@@ -13,6 +13,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,12 @@ class Host:
     def ask(self, **attributes: str) -> str:
         return ask(self.server.port, **attributes)
 
+    def passes(self, **attributes: str) -> bool:
+        return not self.defers(**attributes)
+
+    def defers(self, **attributes: str) -> bool:
+        return self.ask(**attributes).startswith("DEFER")
+
     def records(self) -> list[str]:
         """The keys of all triplets."""
         with open_snapshot(str(self.server.dbdir), [TRIPLETS]) as snapshot:
@@ -118,11 +125,12 @@ def test_mute_greylisting_for_an_hour(host: Host) -> None:
     muting.start()
     wait_until((host.directory / "muted").exists)
     for request in requests:
-        wait_until(lambda request=request: host.ask(**request) == "DUNNO")
+        wait_until(partial(host.passes, **request))
+        assert host.ask(**request) == "DUNNO"
     (host.directory / "over").touch()
     muting.join()
     for request in requests:
-        wait_until(lambda request=request: host.ask(**request).startswith("DEFER"))
+        wait_until(partial(host.defers, **request))
     assert "can't" not in host.server.log()
 
 
@@ -146,7 +154,7 @@ def test_a_probe_that_proves_that_the_database_works(quick_host: Host) -> None:
         # A mail that passes after the delay, of a second here, tells that it is over.
         sender = f"{time.monotonic_ns()}x@example.com"
         assert quick_host.ask(sender=sender).startswith("DEFER")
-        wait_until(lambda sender=sender: not quick_host.ask(sender=sender).startswith("DEFER"))
+        wait_until(partial(quick_host.passes, sender=sender))
     assert sum("probe.invalid" in key for key in quick_host.records()) == 1
     quick_host.server.signal(signal.SIGUSR1)
     # Of the probe and the three mails.

@@ -52,8 +52,7 @@ def requests(draw: st.DrawFn) -> bytes:
 @given(st.lists(requests(), min_size=1, max_size=3), requests())
 def test_a_learned_shape_changes_nothing(earlier: list[bytes], octets: bytes) -> None:
     shape = learned_from(*earlier)
-    (expected,) = RequestReader().feed(octets) or [None]
-    assert RequestReader(shape).feed(octets)[:1] == [expected]
+    assert RequestReader(shape).feed(octets) == RequestReader().feed(octets)
 
 
 @settings(deadline=None)

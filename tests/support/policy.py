@@ -48,6 +48,7 @@ class PolicyClient:
             self.socket.settimeout(timeout)
             self.socket.connect(path)
         else:
+            assert port is not None
             self.socket = socket.create_connection((host, port), timeout=timeout)
         self.buffer = b""
 

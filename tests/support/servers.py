@@ -67,14 +67,14 @@ class PolicyServer:
             *options,
         ]
         self.env = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
-        self.process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         dbdir.mkdir(mode=0o700, exist_ok=True)
         nothing.touch()
 
     def start(self) -> PolicyServer:
         """Start it and return once it accepts connections."""
         with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env)
+            self._process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env)
         deadline = time.monotonic() + START_TIMEOUT
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
@@ -88,13 +88,17 @@ class PolicyServer:
         raise AssertionError(f"{self.argv} does not serve:\n{self.log()}")
 
     @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The server's process; AssertionError before it was started."""
+        assert self._process is not None
+        return self._process
+
+    @property
     def pid(self) -> int:
-        assert self.process is not None
         return self.process.pid
 
     def stop(self) -> int:
         """Send TERM and return the exit status."""
-        assert self.process is not None
         # Perl Postgrey can lose a TERM that comes right after a request: ask again until it is gone.
         deadline = time.monotonic() + STOP_TIMEOUT
         while time.monotonic() < deadline:
@@ -108,12 +112,11 @@ class PolicyServer:
 
     def kill(self) -> None:
         """kill -9, and wait until it is gone."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
 
     def signal(self, number: signal.Signals) -> None:
-        assert self.process is not None
         self.process.send_signal(number)
 
     def log(self) -> str:
@@ -136,7 +139,7 @@ class PolicyServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.process is not None and self.process.poll() is None:
+        if self._process is not None and self._process.poll() is None:
             if kind is None:
                 self.stop()
             else:

@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import pytest
 
@@ -21,7 +20,7 @@ from postgrey_py.commands.replay import load
 from postgrey_py.commands.replay.main import main
 from tests.commands.calling import call
 from tests.commands.generated_log import Generator
-from tests.commands.policy_servers import RecordingServer, Request, dunno
+from tests.commands.policy_servers import RecordingServer, Request, Writable, dunno
 from tests.commands.postfix_lines import ACCEPT, FROM, REJECT, SECONDS, TO, lines
 from tests.commands.running import PERL_POLICY_TEST, POLICY_TEST, environment, run
 from tests.support.servers import POSTGREY, PolicyServer, free_port
@@ -75,7 +74,7 @@ def test_requests_are_those_of_the_protocol(kind: str, tmp_path: Path) -> None:
 def test_requests_are_spread_over_connections_and_tries_of_a_mail_stay_in_order() -> None:
     together = threading.Barrier(8)
 
-    def wait_for_all(request: Request, number: int, stream: IO[bytes]) -> bool:
+    def wait_for_all(request: Request, number: int, stream: Writable) -> bool:
         if number == 1:
             together.wait(timeout=30)
         return dunno(request, number, stream)
@@ -106,7 +105,7 @@ def test_rate_is_kept() -> None:
 
 
 def test_latency_is_shown_in_percentiles() -> None:
-    def hesitate(request: Request, number: int, stream: IO[bytes]) -> bool:
+    def hesitate(request: Request, number: int, stream: Writable) -> bool:
         if number == 20:
             time.sleep(0.3)
         return dunno(request, number, stream)
@@ -124,7 +123,7 @@ def test_latency_is_shown_in_percentiles() -> None:
 
 
 def test_latency_at_a_rate_counts_from_when_a_request_was_due() -> None:
-    def hesitate(request: Request, number: int, stream: IO[bytes]) -> bool:
+    def hesitate(request: Request, number: int, stream: Writable) -> bool:
         if number == 1:
             time.sleep(0.5)
         return dunno(request, number, stream)
@@ -157,7 +156,7 @@ def test_real_server_decides_at_the_time_of_the_log(tmp_path: Path) -> None:
 
 
 def test_server_that_closes_after_each_answer_is_connected_anew() -> None:
-    def answer_once(request: Request, number: int, stream: IO[bytes]) -> bool:
+    def answer_once(request: Request, number: int, stream: Writable) -> bool:
         return not dunno(request, number, stream)
 
     with RecordingServer(answer_once) as server:
@@ -175,21 +174,21 @@ def test_server_for_exim_is_tested_too(tmp_path: Path) -> None:
     assert (outcome.stderr, outcome.status) == ("", 0)
 
 
-def hang_up(request: Request, number: int, stream: IO[bytes]) -> bool:
+def hang_up(request: Request, number: int, stream: Writable) -> bool:
     return number < 3 and dunno(request, number, stream)
 
 
-def hang_up_within(request: Request, number: int, stream: IO[bytes]) -> bool:
+def hang_up_within(request: Request, number: int, stream: Writable) -> bool:
     stream.write(b"action=DU")
     return False
 
 
-def talk_nonsense(request: Request, number: int, stream: IO[bytes]) -> bool:
+def talk_nonsense(request: Request, number: int, stream: Writable) -> bool:
     stream.write(b"220 mx.example.org ESMTP\n\n")
     return True
 
 
-def talk_without_end(request: Request, number: int, stream: IO[bytes]) -> bool:
+def talk_without_end(request: Request, number: int, stream: Writable) -> bool:
     while True:
         stream.write(b"action=" + b"x" * 65536)
 
@@ -267,7 +266,7 @@ def test_server_that_has_answered_may_take_its_time(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(load, "FIRST_ANSWER_SECONDS", 0.1)
     (tmp_path / "log").write_text(lines(REJECT, REJECT))
 
-    def hesitate(request: Request, number: int, stream: IO[bytes]) -> bool:
+    def hesitate(request: Request, number: int, stream: Writable) -> bool:
         if number == 2:
             time.sleep(2)
         return dunno(request, number, stream)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from postgrey_py.commands.report.main import main
 from tests.commands.calling import call
-from tests.commands.reporting import main, reject_line
+from tests.commands.reporting import reject_line
 
 REFUSED = [
     (["--summary", "--show-tries"], "--show_tries is about the list"),

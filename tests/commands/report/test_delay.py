@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from postgrey_py.commands.report.main import main
 from tests.commands.calling import call
-from tests.commands.reporting import main, record, reject_line, report, server_line
+from tests.commands.reporting import record, reject_line, report, server_line
 from tests.database.dbdirs import fill
 
 

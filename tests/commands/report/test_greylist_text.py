@@ -9,8 +9,9 @@ import pytest
 
 from postgrey_py.commands.maillog import compile_greylist_text
 from postgrey_py.commands.report.greylist_text import pattern_of_text
+from postgrey_py.commands.report.main import main
 from tests.commands.calling import call
-from tests.commands.reporting import main, reject_line
+from tests.commands.reporting import reject_line
 
 GREYLISTED = "Greylisted, see http://postgrey.schweikert.ch/help/example.org.html"
 

@@ -238,7 +238,10 @@ class Table(Records):
 
     def __init__(self, records: list[tuple[bytes, bytes]]) -> None:
         self._records = records
-        self.get = dict(records).get  # type: ignore[method-assign]
+        self._values = dict(records)
+
+    def get(self, key: bytes) -> bytes | None:
+        return self._values.get(key)
 
     def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
         return iter(self._records)

@@ -23,14 +23,15 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 def make_summary(days: int, delays: list[int], scale: int = 100) -> Summary:
     chance = random.Random(5)
-    total, by_day = Tally(delays=sorted(delays)), {}
+    total = Tally(delays=sorted(delays))
+    by_day: dict[date | None, Tally] = {None: Tally(1)}
     for number in range(days):
         deferred = chance.randrange(scale, 2 * scale)
         tally = Tally(deferred, deferred // 3, chance.randrange(scale), chance.randrange(scale))
         by_day[date(2026, 2, 20) + timedelta(days=number)] = tally
         total.deferred += tally.deferred
         total.came_back += tally.came_back
-    return Summary(total, {**by_day, None: Tally(1)}, {}, has_pass_lines=True)
+    return Summary(total, by_day, {}, has_pass_lines=True)
 
 
 WEEK = make_summary(7, [310, 400, 700, 5000])

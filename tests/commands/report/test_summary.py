@@ -113,8 +113,8 @@ def test_days_and_networks_are_counted_rightly(tmp_path: Path) -> None:
     rows = summarize(tmp_path / "db", "".join(world.lines))
     del rows["all"]
     counts = count_lines(world.lines)
-    columns = ("deferred", "came_back", "never_came_back", "median_delay", "delay_95th_percentile")
-    columns = (*columns, "whitelisted", "auto_whitelisted", "known")
+    mail = ("deferred", "came_back", "never_came_back", "median_delay", "delay_95th_percentile")
+    columns = (*mail, "whitelisted", "auto_whitelisted", "known")
     for name, row in rows.items():
         assert tuple(str(row.get(column, "")) for column in columns) == counts[name].row(), name
     days = {name for name in counts if "-" in name}
@@ -211,7 +211,7 @@ def test_summary_for_people() -> None:
         deferred=1500, came_back=500, whitelisted=250, auto_whitelisted=50, known=200, delays=[400] * 400 + [90000]
     )
     total = Tally(deferred=1502, came_back=500, whitelisted=250, auto_whitelisted=50, known=200, delays=busy.delays)
-    days = {date(2026, 3, 3): quiet, date(2026, 3, 2): busy}
+    days: dict[date | None, Tally] = {date(2026, 3, 3): quiet, date(2026, 3, 2): busy}
     summary = Summary(total, days, {"2001:db8::/64": quiet, "192.0.2.0/24": busy}, has_pass_lines=True)
     assert "".join(format_summary(summary)) == (
         "Greylisting from 2026-03-02 to 2026-03-03\n"

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from postgrey_py.commands.maillog import compile_greylist_text
+from postgrey_py.commands.report.main import main
 from postgrey_py.commands.report.text_guess import TextGuess
 from tests.commands.calling import call
-from tests.commands.reporting import main, reject_line, server_line
+from tests.commands.reporting import reject_line, server_line
 
 USUAL = "Greylisted, see http://postgrey.schweikert.ch/help/example.org.html"
 
