@@ -3,8 +3,8 @@
 
 A turn's transaction is committed at its end without waiting. The flush of the log behind it is waited for in the loop
 while the disk is quick, since handing it over would take longer than it does. With a slow disk it is waited for in a
-thread: the loop goes on deciding, and one more flush makes durable what was decided meanwhile. No transaction is open
-across turns. Where the database fails, what was not yet answered passes.
+thread: the loop goes on deciding, and what it writes meanwhile is one transaction, committed when the flush is back
+and made durable by the next one. Where the database fails, what was not yet answered passes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from postgrey_py.greylist.texts import PASSED
 
 # Flushes that take longer than this are waited for beside the loop: handing one over takes about a tenth of a
 # millisecond. A client that is alone has nothing to gain from that, unless it keeps background jobs waiting.
-SHORT_FLUSH_SECONDS = 0.0002
+SHORT_FLUSH_SECONDS = 0.0005
 LONG_FLUSH_SECONDS = 0.005
 
 # How much the last flush counts in the mean.
@@ -78,10 +78,12 @@ class Commits:
         self._is_scheduled = False
         # How the database has failed in this turn.
         self.failure: DatabaseError | None = None
-        # Of this turn; committed and waiting for the next flush; waiting for the one that is under way.
+        # Of this turn; written during a flush and not yet committed; committed and waiting for the next flush; waiting
+        # for the one that is under way.
         self._decided: list[Slot] = []
         # Answer a request that was decided when the turn is over, and its records are on the disk.
         self.add = self._decided.append
+        self._written: list[Slot] = []
         self._committed: list[Slot] = []
         self._flushing: list[Slot] = []
         self._is_flushing = False
@@ -103,10 +105,24 @@ class Commits:
     def end_turn(self, is_alone: bool = False) -> None:
         """Commit what was decided in this turn, and answer what is on the disk.
 
-        `is_alone` tells that nobody else can be waiting.
+        During a flush the transaction stays open: a commit would bring nobody an answer sooner. `is_alone` tells that
+        nobody else can be waiting.
         """
+        if self._is_flushing and self.failure is None and not self._outage.is_down:
+            self._is_scheduled = False
+            answers = self._decided[:]
+            self._decided.clear()
+            self._written += (answer for answer in answers if answer.is_stored)
+            # What left no record has nothing to wait for.
+            self._release([answer for answer in answers if not answer.is_stored])
+        else:
+            self.settle(is_alone)
+
+    def settle(self, is_alone: bool = False) -> None:
+        """Commit all that was decided, so that no transaction is open, and answer what is on the disk."""
         self._is_scheduled = False
-        answers = self._decided[:]
+        answers = self._written + self._decided
+        self._written = []
         self._decided.clear()
         failure, self.failure = self.failure, None
         if self._outage.is_down and self._store.transaction is not None:
@@ -126,7 +142,6 @@ class Commits:
         elif not has_written and not self._is_flushing:
             self._release(answers)
         elif self._is_flushing or self._is_slow(is_alone):
-            # What left no record has nothing to wait for.
             self._release([answer for answer in answers if not answer.is_stored])
             self._committed += (answer for answer in answers if answer.is_stored)
             self._start_flush()
@@ -176,6 +191,7 @@ class Commits:
         else:
             self._let_pass(answers + self._committed, failure)
             self._committed = []
+        self.settle()
         self._start_flush()
         if not self._is_flushing:
             callbacks, self._when_quiet = self._when_quiet, []
@@ -187,6 +203,7 @@ class Commits:
         answers = self._flushing + self._committed
         self._flushing, self._committed = [], []
         self._let_pass(answers, DatabaseError(f"the disk has not taken the log for {STUCK_SECONDS:.0f} seconds"))
+        self.settle()
 
     def _learn(self, seconds: float) -> None:
         mean = self._flush_seconds

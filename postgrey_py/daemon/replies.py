@@ -50,6 +50,8 @@ class Replies:
     def take(self) -> list[Slot]:
         """Take the replies off that are ready and have no earlier one to wait for."""
         slots = self._slots
+        if len(slots) == 1 and slots[0].is_ready:
+            return [slots.popleft()]
         taken = []
         while slots and slots[0].is_ready:
             taken.append(slots.popleft())

@@ -160,7 +160,7 @@ class Server:
             self._outage,
             ignore_test_time=settings.ignore_test_time,
         )
-        self.upkeep = Upkeep(store, settings, log, self._outage, self._worker, self.commits.end_turn)
+        self.upkeep = Upkeep(store, settings, log, self._outage, self._worker, self.commits.settle)
         self.connections: set[Connection] = set()
         self.shape = RequestShape()
         self.too_long = Flood("requests that are too long", loop.time)

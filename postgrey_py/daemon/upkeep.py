@@ -42,7 +42,7 @@ _END = object()
 class Upkeep:
     """The background jobs of a server. `run` does them until it is cancelled.
 
-    `end_turn` commits and answers what was decided so far: it is called before each slice of a clean-up.
+    `settle` commits what was decided so far: it is called before each slice of a clean-up.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Upkeep:
         log: Log,
         outage: Outage,
         worker: Worker,
-        end_turn: Callable[[], None],
+        settle: Callable[[], None],
         read_clocks: Callable[[], Reading] = read_clocks,
     ) -> None:
         self._environment = store.environment
@@ -61,7 +61,7 @@ class Upkeep:
         self._log = log
         self._outage = outage
         self._worker = worker
-        self._end_turn = end_turn
+        self._settle = settle
         self._read_clocks = read_clocks
         self._trust = Trust(read_clocks())
         self._evidence: Evidence | None = Evidence(int(self._trust.last.wall), settings)
@@ -200,7 +200,7 @@ class Upkeep:
     async def _in_slices(self, slices: Iterator[None]) -> None:
         """Do these slices one by one, each with no transaction open, and leave as much time to mail as each took."""
         while True:
-            self._end_turn()
+            self._settle()
             if self._outage.is_down:
                 raise DatabaseError("the clean-up is broken off")
             started = time.monotonic()

@@ -48,19 +48,20 @@ def decision_lines(request: Request, decision: Decision) -> list[LogLine]:
     That line is an interface that log analysers read. Source: 1.37.
     """
     reason = decision.reason
-    if reason is Reason.UNKNOWN_ADDRESS:
-        # unlike 1.37, which dies of it.
-        return [complaint(f"can't parse client_address: {request.client_address}")]
-    if reason is Reason.ATTRIBUTE_MISSING:
-        return [complaint(f"attribute missing: {decision.detail}")]
-    lines = [_NOTES[note](request) for note in decision.notes] if decision.notes else []
     text = reason.text
-    if reason is Reason.EARLY_RETRY:
-        text = f"{text} ({decision.wait}s missing)"
-    elif reason is Reason.VOUCHED_FOR:
-        text = decision.detail
-    elif decision.delay is not None:
-        text = f"{text}, delay={decision.delay}"
+    if reason.has_values:
+        if reason is Reason.UNKNOWN_ADDRESS:
+            # unlike 1.37, which dies of it.
+            return [complaint(f"can't parse client_address: {request.client_address}")]
+        if reason is Reason.ATTRIBUTE_MISSING:
+            return [complaint(f"attribute missing: {decision.detail}")]
+        if reason is Reason.EARLY_RETRY:
+            text = f"{text} ({decision.wait}s missing)"
+        elif reason is Reason.VOUCHED_FOR:
+            text = decision.detail
+        elif decision.delay is not None:
+            text = f"{text}, delay={decision.delay}"
+    lines = [_NOTES[note](request) for note in decision.notes] if decision.notes else []
     address, name, sender, recipient, queue_id = request[:5]
     start = f"action={decision.action.text}, reason={text}"
     # 1.37: empty values are left out, and so is what Perl takes for false.

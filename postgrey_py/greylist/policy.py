@@ -32,6 +32,9 @@ class Records(NamedTuple):
     instances: Container[str] = ()
 
 
+# Members of an enumeration take long to look up.
+_PASS, _GREYLIST = Action.PASS, Action.GREYLIST
+
 # A client of which nothing is known: nothing passed, and it was never seen.
 _NEVER_SEEN: Record = (0, None)
 
@@ -55,16 +58,16 @@ class Policy:
     def examine(self, request: Request) -> Decision | Question:
         """Return what the lists decide about this request, or the question to be judged."""
         if request.flaws is not None and request.flaws.missing is not None:
-            return Decision(Action.PASS, Reason.ATTRIBUTE_MISSING, detail=request.flaws.missing)
+            return Decision(_PASS, Reason.ATTRIBUTE_MISSING, detail=request.flaws.missing)
         address = parse_address(request.client_address)
         if address is None:
-            return Decision(Action.PASS, Reason.UNKNOWN_ADDRESS)
+            return Decision(_PASS, Reason.UNKNOWN_ADDRESS)
         entry = self._whitelists.client.match(request.client_name, address)
         if entry is not None:
-            return Decision(Action.PASS, Reason.CLIENT_WHITELIST, 0, None, entry)
+            return Decision(_PASS, Reason.CLIENT_WHITELIST, 0, None, entry)
         entry = self._whitelists.recipient.match(request.recipient)
         if entry is not None:
-            return Decision(Action.PASS, Reason.RECIPIENT_WHITELIST, 0, None, entry)
+            return Decision(_PASS, Reason.RECIPIENT_WHITELIST, 0, None, entry)
         return Question(request, address)
 
     def judge(self, question: Question, records: Records, facts: Facts | None, now: int) -> Decision | Wanted:
@@ -85,7 +88,7 @@ class Policy:
             client_is_due = is_due(client, now)
             if client[0] >= settings.auto_whitelist_clients:
                 counted = ((name, format_record(client[0] + 1, now)),) if client_is_due else ()
-                return Decision(Action.PASS, Reason.AUTO_WHITELIST, 0, None, None, (), counted)
+                return Decision(_PASS, Reason.AUTO_WHITELIST, 0, None, None, (), counted)
 
         key = triplet_key(address, request.sender, request.recipient, settings)
         value = records.triplets.get(key)
@@ -106,11 +109,11 @@ class Policy:
             if facts is None and self._wants_facts:
                 return Wanted(question)
             if facts is not None and facts.voucher:
-                return Decision(Action.PASS, Reason.VOUCHED_FOR, detail=facts.voucher)
+                return Decision(_PASS, Reason.VOUCHED_FOR, detail=facts.voucher)
             reason = Reason.NEW if first_seen == now else Reason.EARLY_RETRY
-            return Decision(Action.GREYLIST, reason, wait, None, None, triplets, (), notes)
+            return Decision(_GREYLIST, reason, wait, None, None, triplets, (), notes)
         if passed_before:
-            return Decision(Action.PASS, Reason.TRIPLET_FOUND, 0, None, None, triplets, (), notes)
+            return Decision(_PASS, Reason.TRIPLET_FOUND, 0, None, None, triplets, (), notes)
         clients: tuple[StoredRecord, ...] = ()
         if client_is_due:
             clients = ((name, format_record(client[0] + 1, now)),)
@@ -119,4 +122,4 @@ class Policy:
         # Once for each message; without an instance every request is one.
         is_told = request.instance is None or request.instance not in records.instances
         delay = now - first_seen if is_told else None
-        return Decision(Action.PASS, Reason.TRIPLET_FOUND, 0, delay, None, triplets, clients, notes)
+        return Decision(_PASS, Reason.TRIPLET_FOUND, 0, delay, None, triplets, clients, notes)

@@ -19,6 +19,9 @@ PASSED = f"action={PASS}\n\n".encode("ascii")
 
 REMEMBERED_TEXTS = 256
 
+# A member of an enumeration takes long to look up.
+_GREYLIST = Action.GREYLIST
+
 
 class ReplyTexts:
     """Makes replies of decisions, from the templates of these settings; `version` stands for %v in the header."""
@@ -37,7 +40,7 @@ class ReplyTexts:
 
         1.37: that is the clock's time, also where the request brings one of its own.
         """
-        if decision.action is Action.GREYLIST:
+        if decision.action is _GREYLIST:
             return self._deferral(request.knows_etrn, decision.wait, request.recipient.rpartition("@")[2])
         if decision.delay is None:
             return PASSED

@@ -361,13 +361,20 @@ class ParkingMachine(RuleBasedStateMachine):
         for item in self.items():
             if item.state is State.WAITS_FOR_DISK and item.commit <= covers:
                 item.state = State.READY
+        self.all_is_committed()
         self.world.flusher.end(seconds, None)
 
     def flush_fails(self) -> None:
         for item in self.items():
-            if item.state is State.WAITS_FOR_DISK:
+            if item.state in (State.WAITS_FOR_DISK, State.DECIDED):
                 item.state, item.octets = State.READY, PASSED
         self.world.flusher.end(0.5, FAILURE)
+
+    @rule()
+    def settle(self) -> None:
+        """A slice of a clean-up is about to begin."""
+        self.all_is_committed()
+        self.world.commits.settle()
 
     @precondition(lambda self: self.world.outage.is_down and self.world.flusher.done is None)
     @rule()
@@ -435,11 +442,21 @@ class ParkingMachine(RuleBasedStateMachine):
         item.is_stored = bool(decision.triplets or decision.clients)
 
     def turn_ends(self) -> None:
-        """What was decided is committed, and what left no record is answered unless all goes with one flush."""
+        """What was decided is committed, unless a flush is under way: then what left no record is answered."""
         if not self.world.loop.soon:
             return
-        decided = [item for item in self.items() if item.state is State.DECIDED]
-        for item in decided:
+        if self.world.flusher.done is None or self.world.outage.is_down:
+            self.all_is_committed()
+            return
+        for item in self.items():
+            if item.state is State.DECIDED and not item.is_stored:
+                item.state = State.READY
+
+    def all_is_committed(self) -> None:
+        """What was decided waits for the disk; what left no record, or all in an outage, for nothing."""
+        for item in self.items():
+            if item.state is not State.DECIDED:
+                continue
             if self.world.outage.is_down:
                 item.state, item.octets = State.READY, PASSED
             elif item.is_stored:

@@ -87,8 +87,8 @@ class EarlyCommits(Commits):
     """Answers what waits for the next flush together with what waits for the one that is under way."""
 
     def _flushed(self, seconds: float, failure: DatabaseError | None) -> None:
-        self._flushing += self._committed
-        self._committed = []
+        if failure is None:
+            self._release(self._written + self._committed)
         super()._flushed(seconds, failure)
 
 
@@ -105,7 +105,7 @@ class ForgettingCommits(Commits):
 
     def _flushed(self, seconds: float, failure: DatabaseError | None) -> None:
         if failure is not None:
-            self._committed = []
+            self._written, self._committed = [], []
         super()._flushed(seconds, failure)
 
 
