@@ -215,8 +215,10 @@ def verdict(met: bool | None) -> str:
 def table(rows: Sequence[Measurement], perl: Contestant | None, ours: Contestant | None) -> str:
     """The figures as Markdown."""
     lines = [
-        "| requests | connections | Postgrey 1.37, req/s | postgrey-py, req/s | ratio | target | met "
-        "| wait p99 / longest, ms: 1.37 | postgrey-py | processor, us a request: 1.37 | postgrey-py |",
+        (
+            "| requests | connections | Postgrey 1.37, req/s | postgrey-py, req/s | ratio | target | met "
+            "| wait p99 / longest, ms: 1.37 | postgrey-py | processor, us a request: 1.37 | postgrey-py |"
+        ),
         "| --- " + "| ---: " * 10 + "|",
     ]
     for row in rows:
@@ -242,8 +244,10 @@ def table(rows: Sequence[Measurement], perl: Contestant | None, ours: Contestant
     others = [result.others for one in (perl, ours) if one for results in one.results.values() for result in results]
     lines += [
         "",
-        f"Peak memory: Postgrey 1.37 {show(perls, '.1f')} MiB, postgrey-py {show(own, '.1f')} MiB, "
-        f"ratio {show(times, '.2f')} (target: at most {MEMORY_TARGET:g}; met: {met or '-'})",
+        (
+            f"Peak memory: Postgrey 1.37 {show(perls, '.1f')} MiB, postgrey-py {show(own, '.1f')} MiB, "
+            f"ratio {show(times, '.2f')} (target: at most {MEMORY_TARGET:g}; met: {met or '-'})"
+        ),
         f"Other programs took {statistics.median(others) if others else 0:.2f} of a processor meanwhile (median).",
     ]
     return "\n".join(lines)

@@ -45,7 +45,7 @@ class StallError(Exception):
 
 
 def mix(counter: int) -> int:
-    """The same 64 bits as mix() of polload.c."""
+    """Return the 64 bits that polload.c makes of this counter."""
     mask = (1 << 64) - 1
     x = (counter + 0x9E3779B97F4A7C15) & mask
     x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & mask
@@ -380,12 +380,18 @@ def describe(outcome: Outcome) -> str:
     sizes = ", ".join(f"{name} {size / 2**20:.1f} MiB" for name, size in outcome.sizes.items())
     lines += [
         "",
-        f"Longest answer during the clean-up {outcome.during.longest:.1f} ms (target: {TARGET:.0f} ms; met: {met}), "
-        f"of the whole run {longest:.1f} ms.",
-        f"Clean-up took {outcome.cleaning:.1f} s, with compaction {outcome.whole:.1f} s. "
-        f"File size: {sizes}. Peak memory {outcome.memory / 1024:.1f} MiB.",
-        f"Triplets that had to stay and are gone: {outcome.missing}; old ones still there: {outcome.left}; "
-        f"free pages in the file: {outcome.free_pages}.",
+        (
+            f"Longest answer during the clean-up {outcome.during.longest:.1f} ms (target: {TARGET:.0f} ms; "
+            f"met: {met}), of the whole run {longest:.1f} ms."
+        ),
+        (
+            f"Clean-up took {outcome.cleaning:.1f} s, with compaction {outcome.whole:.1f} s. "
+            f"File size: {sizes}. Peak memory {outcome.memory / 1024:.1f} MiB."
+        ),
+        (
+            f"Triplets that had to stay and are gone: {outcome.missing}; old ones still there: {outcome.left}; "
+            f"free pages in the file: {outcome.free_pages}."
+        ),
         "",
         *(f"    {when:8.2f} s  {line}" for when, line in outcome.events[:40]),
     ]

@@ -57,10 +57,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def canonical_arguments(arguments: Sequence[str], options: dict[str, argparse.Action]) -> list[str]:
-    """The same command line in the one form that argparse reads the same way: `--name=value` and `--flag`, and last
-    what is no option.
+    """Return the same command line in the one form that argparse reads the same way.
 
-    Raises UsageError.
+    That is `--name=value` and `--flag`, and last what is no option. Raises UsageError.
     """
     canonical: list[str] = []
     operands: list[str] = []

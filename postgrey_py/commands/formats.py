@@ -24,8 +24,10 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def printable(octets: bytes) -> str:
-    """Bytes that came from the network, as text that is safe to print: control characters and bytes that are not UTF-8
-    as `\\x1b`."""
+    r"""Return bytes that came from the network as text that is safe to print.
+
+    Control characters and bytes that are not UTF-8 become `\x1b`.
+    """
     text = octets.decode("utf-8", "backslashreplace")
     return text if text.isprintable() else _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 

@@ -91,8 +91,10 @@ class LogText:
                 raise PostgreyError(f"can't read {place}: {_explain(error)}") from error
 
     def skip(self, start: int, is_strange: bool = False) -> None:
-        """Count the line that starts here in the last block as one that can't be read; as a strange one if it does not
-        even look like a line of a log."""
+        """Count the line that starts here in the last block as one that can't be read.
+
+        `is_strange` tells that it does not even look like a line of a log.
+        """
         skipped = self._strange if is_strange else self._skipped
         skipped.count += 1
         if skipped.count == 1:
@@ -115,8 +117,10 @@ class LogText:
         return f"the log is empty: {names}"
 
     def complaint(self) -> str | None:
-        """One line about all lines that were skipped; None when there were none. Raises PostgreyError when there were
-        no others."""
+        """Return one line about all lines that were skipped; None when there were none.
+
+        Raises PostgreyError when there were no others.
+        """
         if not self.skipped:
             return None
         kinds = (self._skipped,) if self.has_bare_messages else (self._skipped, self._strange)

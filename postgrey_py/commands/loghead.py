@@ -57,8 +57,11 @@ _REPETITION = re.compile(r"(?:--- )?[Ll]ast message (?:'[^']*' )?repeated (\d{1,
 
 
 class Head(NamedTuple):
-    """What stands before a message: the time as written, empty where there is none; the program without its process;
-    `end` is where the message begins."""
+    """The head of a line.
+
+    `stamp` is the time as written, empty where there is none; `program` comes without its process; the message begins
+    at `end`.
+    """
 
     stamp: str
     program: str

@@ -33,8 +33,11 @@ class Kind(enum.Enum):
 
 
 class Event(NamedTuple):
-    """What one line says; `delay` is None but for RETURNED, `times` how often it happened. `stamp` is the time as the
-    line has it, empty where it has none."""
+    """The event that one line tells of.
+
+    `delay` is None but for RETURNED, `times` is how often it happened. `stamp` is the time as the line has it, empty
+    where it has none.
+    """
 
     kind: Kind
     stamp: str
@@ -47,8 +50,10 @@ class Event(NamedTuple):
 
 
 class Unreadable(enum.Enum):
-    """What is read instead of an event: a LINE that should say what happened to a mail and does not, or one that is
-    STRANGE to a log."""
+    """The kinds of lines that no event can be read from.
+
+    A LINE should say what happened to a mail and does not; one that is STRANGE does not belong into a log.
+    """
 
     LINE = enum.auto()
     STRANGE = enum.auto()

@@ -33,8 +33,11 @@ _MOST_CANDIDATES = 256
 
 
 class Rejection(NamedTuple):
-    """A refused recipient. `is_warning`: Postfix only says so, and accepts it (warn_if_reject). `stage` is RCPT, or an
-    earlier or later command; `code` is the first digit of the reply."""
+    """A refused recipient.
+
+    `is_warning`: Postfix only says so, and accepts it (warn_if_reject). `stage` is RCPT, or an earlier or later
+    command; `code` is the first digit of the reply.
+    """
 
     is_warning: bool
     stage: str

@@ -127,8 +127,10 @@ def find_server_options(dbdir: str | None, places: Places) -> ServerOptions:
         if others:
             numbers = ", ".join(str(process.number) for process in others)
             remarks = (
-                f"more than one server is running: the options are those of process {taken.number},"
-                f" not of {numbers} (choose with --dbdir)",
+                (
+                    f"more than one server is running: the options are those of process {taken.number},"
+                    f" not of {numbers} (choose with --dbdir)"
+                ),
             )
         return ServerOptions(taken.values, f"process {taken.number}", remarks)
     found = ServerOptions({})

@@ -28,8 +28,10 @@ _WILDCARDS: dict[int, str] = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
 
 
 class Endpoint(NamedTuple):
-    """Where to listen by TCP: `host` is an address as the system writes it; `scope` is the interface of a link-local
-    one."""
+    """Where to listen by TCP.
+
+    `host` is an address as the system writes it; `scope` is the interface of a link-local one.
+    """
 
     family: int
     host: str

@@ -67,7 +67,7 @@ class Connection(asyncio.BufferedProtocol):
         self._has_asked = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = cast("asyncio.Transport", transport)
         self._server.connections.add(self)
 
     def connection_lost(self, _: Exception | None) -> None:

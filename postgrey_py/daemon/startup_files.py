@@ -108,7 +108,8 @@ def _find_installation() -> Installation:
     program = os.path.abspath(sys.argv[0])
     # As at a start: with nothing from the environment, and nothing of the user's.
     command = [sys.executable, "-I", "-c", "import postgrey_py.daemon.main"]
-    if subprocess.run(command, cwd="/", stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0:
+    found = subprocess.run(command, cwd="/", stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    if found.returncode == 0:
         return Installation(program, "")
     needed = [str(Path(postgrey_py.__file__).resolve().parents[1])]
     given = [os.path.abspath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Copies of files that another process is writing to, between open descriptors, in such a state that recovery can
-start from them.
+"""Copies of files that another process is writing to, between open descriptors.
 
-A read can meet a write half-way: ext4 does not keep them apart, for which reason Berkeley DB's own `db_hotbackup` reads
-through the environment on Linux. Everything here is read at least twice, therefore. Called by `snapshot`.
+Recovery can start from the state that they are in. A read can meet a write half-way: ext4 does not keep them apart, for
+which reason Berkeley DB's own `db_hotbackup` reads through the environment on Linux. Everything here is read at least
+twice, therefore. Called by `snapshot`.
 """
 
 from __future__ import annotations

@@ -272,6 +272,8 @@ class Environment:
 class _Damage(str):
     """What seems to be wrong with a file."""
 
+    __slots__ = ()
+
 
 def _damage(error: Exception) -> _Damage:
     """The damage that this error tells of; raises the error where it tells of something else."""

@@ -63,7 +63,7 @@ class Line(NamedTuple):
     text: str
 
     def remark(self, text: str) -> str:
-        """This text about the line, with its place."""
+        """Return a text about the line, with its place."""
         return f"{self.file} line {self.number}: {text}"
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Patterns in Perl's syntax that strangers' text is searched for, without letting a stranger hold up the server.
+r"""Patterns in Perl's syntax that strangers' text is searched for, without letting a stranger hold up the server.
 
 `compile_pattern` is for one pattern, whose search takes a limited time; a `PatternSet` is for those of a list, which
 are searched for together, with a limit for each and one for all. Whoever compiles a pattern knows that neither that

@@ -75,7 +75,7 @@ def _read_word(line: Line, entry: str, entries: Entries) -> None:
         _add(line, user, bool(at), domain, is_below, entries)
         _hint(line, entry, entries)
     else:
-        entries.refuse(line, _why_no_address(entry, user, domain))
+        entries.refuse(line, _why_no_address(entry, domain))
 
 
 def _add(line: Line, user: str, has_user: bool, domain: str, is_below: bool, entries: Entries) -> None:
@@ -106,7 +106,7 @@ def _is_network(entry: str) -> bool:
         return ":" not in entry and not entry.isdigit()
 
 
-def _why_no_address(entry: str, user: str, domain: str) -> str:
+def _why_no_address(entry: str, domain: str) -> str:
     """Why no recipient ever has this address, and what to write instead."""
     if strange := find_strange_character(entry):
         return f"{quote(entry)} has {strange} in it: type it anew"

@@ -25,8 +25,11 @@ NEEDED = ("client_address", "client_name", "recipient", "sender")
 
 
 class Flaws(NamedTuple):
-    """The faults of a request: its type where it is another than REQUEST_TYPE, the first attribute that is missing,
-    and lines that are none, each cut for the log."""
+    """The faults of a request.
+
+    They are its type where it is another than REQUEST_TYPE, the first attribute that is missing, and lines that are
+    none, each cut for the log.
+    """
 
     type: str | None
     missing: str | None

@@ -16,8 +16,13 @@ from tests.commands.test_maillog import PASS, PASSED
 MESSAGE = PASS.partition("]: ")[2]
 STAMP = "1795250913.123456"
 ENTRY = {
-    **{"__CURSOR": "s=1", "__REALTIME_TIMESTAMP": STAMP.replace(".", ""), "_HOSTNAME": "mx", "_PID": "77"},
-    **{"SYSLOG_IDENTIFIER": "postgrey", "MESSAGE": MESSAGE, "PRIORITY": "5"},
+    "__CURSOR": "s=1",
+    "__REALTIME_TIMESTAMP": STAMP.replace(".", ""),
+    "_HOSTNAME": "mx",
+    "_PID": "77",
+    "SYSLOG_IDENTIFIER": "postgrey",
+    "MESSAGE": MESSAGE,
+    "PRIORITY": "5",
 }
 LINE = f"{STAMP} mx postgrey[77]: {MESSAGE}\n".encode()
 

@@ -97,8 +97,10 @@ FILES = [
     ('\ufeffX=1\r\nPOSTGREY_OPTS="--inet=10023 --delay=10"\r\n', {"delay": 10}),
     # EPEL's.
     (
-        'POSTGREY_TYPE="--unix=/s"\nPOSTGREY_PID="--pidfile=/p"\nPOSTGREY_GROUP="--group=g"\nPOSTGREY_USER="--user=u"\n'
-        'POSTGREY_DELAY="--delay=60"\nPOSTGREY_OPTS="--privacy"\n',
+        (
+            'POSTGREY_TYPE="--unix=/s"\nPOSTGREY_PID="--pidfile=/p"\nPOSTGREY_GROUP="--group=g"\nPOSTGREY_USER="--user=u"\n'
+            'POSTGREY_DELAY="--delay=60"\nPOSTGREY_OPTS="--privacy"\n'
+        ),
         {"delay": 60, "privacy": True},
     ),
     ("POSTGREY_DELAY=60\nPOSTGREY_OPTS=\n", {"delay": 60}),

@@ -166,11 +166,9 @@ def test_a_name_is_not_taken_for_an_address() -> None:
     assert not lists_name(make_clients("192.0.2.17", "10.20", "2001:db8::/32"), "mx.10.20")
 
 
-networks = st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 32)).map(
-    lambda network: ipaddress.ip_interface(network)
-) | st.tuples(st.integers(1, 2**16 - 1).map(lambda high: high << 112), st.integers(0, 128)).map(
-    lambda network: ipaddress.ip_interface(network)
-)
+networks = st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 32)).map(ipaddress.ip_interface) | st.tuples(
+    st.integers(1, 2**16 - 1).map(lambda high: high << 112), st.integers(0, 128)
+).map(ipaddress.ip_interface)
 
 
 @untimed

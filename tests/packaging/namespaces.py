@@ -144,7 +144,7 @@ done
 
 
 class PrivateSystem(Namespace):
-    """This machine, as it is but for a /run of its own, and changes to its other directories that nobody else sees."""
+    """The machine as it is but for a /run of its own, and changes to its other directories that nobody else sees."""
 
     def __init__(self, directory: Path) -> None:
         self._scratch = directory / "changes"

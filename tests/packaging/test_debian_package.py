@@ -430,7 +430,7 @@ def test_exim_defers_and_then_accepts_with_the_header(machine: Machine) -> None:
     machine.apt("install", PACKAGE, "exim4-daemon-light")
     configure(machine, f"--inet={PORT} --exim --delay=2")
     statements = re.search(
-        r"(?<=at its end:\n\n)(  warn\n.*?)(?=\nThen: )", (ROOT / "debian/README.exim").read_text(), re.S
+        r"(?<=at its end:\n\n)(  warn\n.*?)(?=\nThen: )", (ROOT / "debian/README.exim").read_text(), re.DOTALL
     )
     assert statements is not None
     machine.shell("useradd -m bob; install -d -m 1777 /var/mail")

@@ -10,10 +10,10 @@ from __future__ import annotations
 import shlex
 import sys
 import sysconfig
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 

@@ -218,8 +218,8 @@ class World:
         sender = self.random.choice(message.senders) if self.chance(0.25) else message.sender
         instance = self.instance()
         for recipient in message.recipients:
-            recipient = recipient.swapcase() if self.chance(0.1) else recipient
-            yield Delivery(client.address, client.name, sender, recipient, instance, self.now)
+            spelled = recipient.swapcase() if self.chance(0.1) else recipient
+            yield Delivery(client.address, client.name, sender, spelled, instance, self.now)
             if self.chance(0.1):
                 self.now += 1
 

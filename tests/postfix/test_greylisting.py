@@ -105,7 +105,9 @@ def test_ipv6_client_passes_after_its_neighbour(start_mail_system: StartMailSyst
     wait_for_the_delay(postfix)
     (message,) = postfix.send(Client("IPV6:2001:db8::ABCD:2"))
     assert seconds_delayed(message) >= 1
-    assert re.search(r"reason=triplet found, delay=\d+, .*, client_address=2001:db8::abcd:2, ", policy.log(), re.I)
+    assert re.search(
+        r"reason=triplet found, delay=\d+, .*, client_address=2001:db8::abcd:2, ", policy.log(), re.IGNORECASE
+    )
     assert postfix.offer(Client("IPV6:2001:db8:0:1::1")) == DEFERRED
     assert postfix.complaints() == []
 

@@ -181,8 +181,8 @@ def read_line_by_line(octets: bytes) -> list[Attributes]:
     requests: list[Attributes] = []
     attributes: dict[str, str] = {}
     garbage: list[str] = []
-    for line in octets.split(b"\n")[:-1]:
-        line = line[:-1] if line.endswith(b"\r") else line
+    for ended in octets.split(b"\n")[:-1]:
+        line = ended.removesuffix(b"\r")
         if not line:
             requests.append(Attributes(attributes, garbage))
             attributes, garbage = {}, []

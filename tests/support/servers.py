@@ -81,9 +81,10 @@ class PolicyServer:
                 break
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
-                return self
             except ConnectionRefusedError:
                 time.sleep(0.02)
+            else:
+                return self
         self.kill()
         raise AssertionError(f"{self.argv} does not serve:\n{self.log()}")
 
@@ -111,7 +112,7 @@ class PolicyServer:
         raise AssertionError(f"process {self.pid} did not stop on TERM")
 
     def kill(self) -> None:
-        """kill -9, and wait until it is gone."""
+        """Kill it with -9, and wait until it is gone."""
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()

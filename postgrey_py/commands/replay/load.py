@@ -59,8 +59,10 @@ class Load:
         self._watch = asyncio.get_running_loop().call_later(1.0, self._look_for_silence)
 
     async def open(self) -> None:
-        """Open the first connection, to see whether the service is there when there is no question. Raises
-        PostgreyError."""
+        """Open the first connection, to see whether the service is there when there is no question.
+
+        Raises PostgreyError.
+        """
         await self.wait(self._connections[0].open())
 
     async def ask(self, question: bytes, choice: int, due: float | None = None) -> None:
@@ -193,7 +195,7 @@ class _Connection(asyncio.Protocol):
         self._ask_next()
         self.room.set()
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, _: Exception | None) -> None:
         self._transport = None
         if not self._question or self._load.failure.done():
             return

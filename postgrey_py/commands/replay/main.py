@@ -108,8 +108,10 @@ def make_request(delivery: Delivery) -> bytes:
 
 
 async def _replay(log: LogText, clock: LogClock, service: Service, options: argparse.Namespace) -> int:
-    """Ask about everything in the log, and print how many requests that were, also when the service fails; return how
-    many they were."""
+    """Ask about everything in the log; return the number of requests.
+
+    It is printed too, also when the service fails.
+    """
     load = Load(service, options.connections, _print_exchange if options.verbose else None)
     start = time.perf_counter()
     try:

@@ -47,8 +47,10 @@ class SenderChecks:
         return [deferral for deferral in deferrals if deferral.address not in listed]
 
     def check_senders(self, deferrals: Sequence[Deferral], checks: Collection[str]) -> dict[int, str]:
-        """For each deferral, by its place, the first of these SENDER_CHECKS that it passes, in capitals; those that
-        pass none are left out. Raises PostgreyError."""
+        """Return for each deferral, by its place, the first of these SENDER_CHECKS that it passes, in capitals.
+
+        Those that pass none are left out. Raises PostgreyError.
+        """
         domains = [domain_of(deferral.sender) for deferral in deferrals]
         known = sorted({domain for domain in domains if domain})
         by_mx = self._exchangers(known) if {"mx", "mx/24"} & set(checks) else {}

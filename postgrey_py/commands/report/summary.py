@@ -73,8 +73,11 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What was counted. A mail belongs to the day on which it was first deferred, or passed; None is for lines without
-    a time. `has_pass_lines` tells whether the log has lines of the server that let mail pass."""
+    """The counts of a log.
+
+    A mail belongs to the day on which it was first deferred, or passed; None is for lines without a time.
+    `has_pass_lines` tells whether the log has lines of the server that let mail pass.
+    """
 
     total: Tally
     days: dict[date | None, Tally]

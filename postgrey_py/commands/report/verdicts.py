@@ -18,8 +18,11 @@ _WALKED_PER_LOOK_UP = 6
 
 
 class Verdicts:
-    """Looks triplets up in a database that was written under `settings`; by host or by subnet, or if it is not known
-    by which of the two, either. Mail has passed that was seen again after `delay` seconds."""
+    """Looks triplets up in a database that was written under `settings`.
+
+    It does so by host or by subnet, or if it is not known by which of the two, by either. Mail has passed that was seen
+    again after `delay` seconds.
+    """
 
     def __init__(self, triplets: Records, settings: Settings, is_lookup_known: bool) -> None:
         self._triplets = triplets

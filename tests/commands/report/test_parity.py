@@ -120,7 +120,7 @@ def test_where_each_client_has_one_mail_the_bytes_of_a_long_log_are_the_same(
     assert_same_bytes(long_world, options)
 
 
-CLIENTS = "\n".join(["# comment", "mail.xb.example", "/^UNKNOWN$/", "10.0.25", "10.0.5.178", "xe.example", ""])
+CLIENTS = "# comment\nmail.xb.example\n/^UNKNOWN$/\n10.0.25\n10.0.5.178\nxe.example\n"
 
 
 @pytest.mark.parametrize("option", ["--skip_clients", "--match-clients"])

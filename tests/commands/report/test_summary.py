@@ -184,8 +184,14 @@ def test_json_has_the_same_figures(tmp_path: Path) -> None:
     log = reject_line(stamp="2026-03-02T12:00:00Z") + server_line(returned(400), stamp="2026-03-02T13:00:00Z")
     summary = json.loads(report(tmp_path / "db", log, "--summary", "--format=json"))
     figures = {
-        **{"deferred": 1, "came_back": 1, "never_came_back": 0, "median_delay": 400, "delay_95th_percentile": 400},
-        **{"whitelisted": 0, "auto_whitelisted": 0, "known": 0},
+        "deferred": 1,
+        "came_back": 1,
+        "never_came_back": 0,
+        "median_delay": 400,
+        "delay_95th_percentile": 400,
+        "whitelisted": 0,
+        "auto_whitelisted": 0,
+        "known": 0,
     }
     assert summary == {
         "all": {"name": None, **figures},
