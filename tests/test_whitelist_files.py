@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from postgrey_py.greylist.keys import Address, parse_address
+from postgrey_py.greylist.address import Address, parse_address
 from postgrey_py.greylist.list_lines import Line
 from postgrey_py.greylist.whitelists import ClientList, RecipientList
 from tests.support.policy import PolicyClient

@@ -16,7 +16,8 @@ from postgrey_py.commands.option_values import whole_number
 from postgrey_py.commands.server_options import add_server_options, settings_of
 from postgrey_py.database.environment import CLIENTS
 from postgrey_py.database.snapshot import open_snapshot
-from postgrey_py.greylist.keys import Address, parse_client_key
+from postgrey_py.greylist.address import Address
+from postgrey_py.greylist.keys import parse_client_key
 from postgrey_py.greylist.records import parse_record
 from postgrey_py.greylist.settings import PATHS, Settings
 

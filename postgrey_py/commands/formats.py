@@ -12,7 +12,7 @@ from datetime import datetime
 from socket import AF_INET, AF_INET6, inet_ntop
 from typing import TypeAlias
 
-from postgrey_py.greylist.keys import IPV4_BITS, Address
+from postgrey_py.greylist.address import IPV4_BITS, Address
 
 Value: TypeAlias = str | int | float | bool | None
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from postgrey_py.commandline import Parser
 from postgrey_py.commands.dns import Resolver, nameserver
 from postgrey_py.commands.progress import ProgressBar
-from postgrey_py.greylist.keys import Address, parse_address
+from postgrey_py.greylist.address import Address, parse_address
 
 HOSTS = Path("/etc/hosts")
 

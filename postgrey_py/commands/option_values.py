@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 
 from postgrey_py.commandline import Parser
-from postgrey_py.greylist.keys import IPV4_BITS, IPV6_BITS
+from postgrey_py.greylist.address import IPV4_BITS, IPV6_BITS
 from postgrey_py.greylist.settings import Settings
 
 

@@ -23,7 +23,7 @@ from postgrey_py.commands.triplet_search import ALL, ORDERS, Client, Query, Sear
 from postgrey_py.commands.user_patterns import UserPattern, user_pattern
 from postgrey_py.database.snapshot import open_snapshot
 from postgrey_py.errors import UsageError
-from postgrey_py.greylist.keys import IPV4_BITS, parse_address
+from postgrey_py.greylist.address import IPV4_BITS, parse_address
 from postgrey_py.greylist.settings import PATHS, Settings
 from postgrey_py.listfiles import read_list_files
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from postgrey_py.commands.shell_assignments import UNKNOWN, show
-from postgrey_py.greylist.keys import IPV4_BITS, IPV6_BITS
+from postgrey_py.greylist.address import IPV4_BITS, IPV6_BITS
 from postgrey_py.greylist.settings import SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 _NUMBER = re.compile(r"\+?\d{1,9}", re.ASCII)

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from postgrey_py.greylist.keys import IPV4_BITS, Address, TripletKey, parse_client_key
+from postgrey_py.greylist.address import IPV4_BITS, Address
+from postgrey_py.greylist.keys import TripletKey, parse_client_key
 from postgrey_py.greylist.list_lines import Line, without_comment
 from postgrey_py.greylist.networks import Network, NetworkError, read_networks
 from postgrey_py.greylist.records import Record, has_passed, is_trusted, parse_record

@@ -11,7 +11,8 @@ from typing import NamedTuple
 from postgrey_py.commands.formats import address_text, printable
 from postgrey_py.commands.standing import PENDING, Standing, Standings, shown_network
 from postgrey_py.commands.user_patterns import UserPattern
-from postgrey_py.greylist.keys import Address, TripletKey, is_hash, split_key
+from postgrey_py.greylist.address import Address
+from postgrey_py.greylist.keys import TripletKey, is_hash, split_key
 from postgrey_py.greylist.records import Record, parse_record
 from postgrey_py.greylist.settings import Settings
 

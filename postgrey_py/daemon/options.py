@@ -17,7 +17,7 @@ from postgrey_py.daemon.option_warnings import find_option_warnings
 from postgrey_py.daemon.startup_files import STARTUP_FILES
 from postgrey_py.errors import UsageError
 from postgrey_py.greylist.actions import DEFERRING
-from postgrey_py.greylist.keys import IPV4_BITS, IPV6_BITS
+from postgrey_py.greylist.address import IPV4_BITS, IPV6_BITS
 from postgrey_py.greylist.settings import PATHS, SECONDS_PER_DAY, SECONDS_PER_HOUR, Settings
 
 # 1.37: what an --auto-whitelist-clients without a value means.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
-from postgrey_py.greylist.keys import Address
+from postgrey_py.greylist.address import Address
 from postgrey_py.greylist.list_lines import Line
 from postgrey_py.greylist.request import Request
 

@@ -7,8 +7,8 @@ import enum
 from collections.abc import Callable
 from typing import NamedTuple
 
+from postgrey_py.greylist.address import parse_address
 from postgrey_py.greylist.decision import Decision, Note, Reason
-from postgrey_py.greylist.keys import parse_address
 from postgrey_py.greylist.request import Request
 
 # Values that log lines leave out.

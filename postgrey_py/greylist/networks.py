@@ -9,7 +9,7 @@ from typing import NamedTuple
 import netaddr
 
 from postgrey_py.errors import PostgreyError
-from postgrey_py.greylist.keys import IPV4_BITS, IPV6_BITS
+from postgrey_py.greylist.address import IPV4_BITS, IPV6_BITS
 
 _IPV4_ENTRY = re.compile(r"(\d{1,3}(?:\.\d{1,3}){1,3})(/\d{1,2})?", re.ASCII)
 _IPV6_ENTRY = re.compile(r".*:.*:.*")

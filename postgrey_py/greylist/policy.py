@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import NamedTuple, Protocol
 
+from postgrey_py.greylist.address import parse_address
 from postgrey_py.greylist.decision import Action, Decision, Facts, Note, Question, Reason, StoredRecord, Wanted
-from postgrey_py.greylist.keys import client_key, parse_address, triplet_key
+from postgrey_py.greylist.keys import client_key, triplet_key
 from postgrey_py.greylist.records import Record, format_record, has_passed, is_due, is_pending, parse_record
 from postgrey_py.greylist.request import Request
 from postgrey_py.greylist.settings import Settings

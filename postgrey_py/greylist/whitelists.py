@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TypeAlias
 
+from postgrey_py.greylist.address import IPV4_BITS, IPV6_BITS, Address
 from postgrey_py.greylist.client_entries import read_client_line
-from postgrey_py.greylist.keys import IPV4_BITS, IPV6_BITS, Address
 from postgrey_py.greylist.list_lines import Entries, Line, quote
 from postgrey_py.greylist.lowercase import ascii_lower
 from postgrey_py.greylist.patterns import Pattern, PatternSet, Slow, TooSlowError

@@ -16,7 +16,8 @@ from datetime import datetime
 from pathlib import Path
 
 from postgrey_py.commands.report.history import lower
-from postgrey_py.greylist.keys import parse_address, rewrite_sender, triplet_key
+from postgrey_py.greylist.address import parse_address
+from postgrey_py.greylist.keys import rewrite_sender, triplet_key
 from postgrey_py.greylist.settings import Settings
 from tests.database.dbdirs import fill
 

@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 from postgrey_py.commands.report.main import main
-from postgrey_py.greylist.keys import parse_address, triplet_key
+from postgrey_py.greylist.address import parse_address
+from postgrey_py.greylist.keys import triplet_key
 from postgrey_py.greylist.settings import Settings
 from tests.commands.calling import call
 from tests.commands.running import PERL_REPORT, run

@@ -27,9 +27,9 @@ from postgrey_py.database.environment import Environment
 from postgrey_py.database.store import Store
 from postgrey_py.errors import DatabaseError
 from postgrey_py.facts.source import GiveUp, Tell
+from postgrey_py.greylist.address import Address
 from postgrey_py.greylist.decision import NO_FACTS, Decision, Facts, Question, Wanted
 from postgrey_py.greylist.instances import RecentInstances
-from postgrey_py.greylist.keys import Address
 from postgrey_py.greylist.list_lines import Line
 from postgrey_py.greylist.loglines import Level
 from postgrey_py.greylist.policy import Policy, Records

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from postgrey_py.daemon.whitelists import WhitelistFiles
-from postgrey_py.greylist.keys import Address, parse_address
+from postgrey_py.greylist.address import Address, parse_address
 from postgrey_py.greylist.settings import Settings
 
 NO_SUCH_FILE = "No such file or directory"

@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 
 from postgrey_py.errors import ListFileError
-from postgrey_py.greylist.keys import parse_address
+from postgrey_py.greylist.address import parse_address
 from postgrey_py.greylist.list_lines import Line, decode_list
 from postgrey_py.greylist.whitelists import ClientList, RecipientList, Watch
 from tests.support.corpus import read_corpus

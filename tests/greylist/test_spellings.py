@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from postgrey_py.greylist.keys import parse_address
+from postgrey_py.greylist.address import parse_address
 from postgrey_py.greylist.list_lines import Line, decode_list
 from postgrey_py.greylist.whitelists import ClientList, RecipientList
 from tests.support.policy import PolicyClient

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from postgrey_py.greylist.keys import IPV4_BITS, IPV6_BITS, Address, parse_address
+from postgrey_py.greylist.address import IPV4_BITS, IPV6_BITS, Address, parse_address
 from postgrey_py.greylist.list_lines import Line
 from postgrey_py.greylist.whitelists import REMEMBERED_ANSWERS, ClientList, RecipientList
 

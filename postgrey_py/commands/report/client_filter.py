@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from postgrey_py.errors import PostgreyError
-from postgrey_py.greylist.keys import IPV4_BITS, Address
+from postgrey_py.greylist.address import IPV4_BITS, Address
 from postgrey_py.greylist.list_lines import Line
 from postgrey_py.greylist.whitelists import ClientList, Watch
 from postgrey_py.listfiles import as_text, read_list_file

@@ -17,7 +17,8 @@ from ipaddress import ip_network
 
 from postgrey_py.commands.logtime import LogClock
 from postgrey_py.commands.maillog import Event, Kind
-from postgrey_py.greylist.keys import IPV4_BITS, Address, client_network, parse_address, rewrite_sender
+from postgrey_py.greylist.address import IPV4_BITS, Address, parse_address
+from postgrey_py.greylist.keys import client_network, rewrite_sender
 from postgrey_py.greylist.settings import Settings
 
 REMEMBERED_CLIENTS = 65536

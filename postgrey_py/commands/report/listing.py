@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from postgrey_py.commands.formats import NOBODY, Value, iso_time, printable
 from postgrey_py.commands.logtime import LogClock
 from postgrey_py.commands.report.history import Deferral
-from postgrey_py.greylist.keys import Address
+from postgrey_py.greylist.address import Address
 
 COLUMNS = ("time", "tries", "check_sender", "client_address", "client_name", "sender", "recipient")
 

@@ -41,7 +41,8 @@ from postgrey_py.database.environment import TRIPLETS
 from postgrey_py.database.snapshot import open_snapshot
 from postgrey_py.errors import PostgreyError
 from postgrey_py.greylist.actions import find_consequence
-from postgrey_py.greylist.keys import parse_address, rewrite_sender
+from postgrey_py.greylist.address import parse_address
+from postgrey_py.greylist.keys import rewrite_sender
 from postgrey_py.greylist.records import parse_record, seconds_seen
 from postgrey_py.greylist.settings import Settings
 

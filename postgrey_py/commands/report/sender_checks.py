@@ -13,7 +13,7 @@ from postgrey_py.commands.dns import Nameserver, Question, Resolver
 from postgrey_py.commands.progress import ProgressBar
 from postgrey_py.commands.report.history import Deferral
 from postgrey_py.commands.report.options import SENDER_CHECKS
-from postgrey_py.greylist.keys import IPV4_BITS, IPV6_BITS, Address, parse_address
+from postgrey_py.greylist.address import IPV4_BITS, IPV6_BITS, Address, parse_address
 
 # What counts as near: the /24 of the check's name, and what of IPv6 a site has.
 _NEAR_BITS = {IPV4_BITS: 24, IPV6_BITS: 64}

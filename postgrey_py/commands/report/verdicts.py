@@ -9,7 +9,8 @@ from hashlib import sha1
 
 from postgrey_py.commands.report.history import REMEMBERED_CLIENTS, Deferral
 from postgrey_py.database.snapshot import Records
-from postgrey_py.greylist.keys import Address, divide_key, is_hash, possible_networks
+from postgrey_py.greylist.address import Address
+from postgrey_py.greylist.keys import divide_key, is_hash, possible_networks
 from postgrey_py.greylist.records import has_passed, parse_record
 from postgrey_py.greylist.settings import Settings
 

@@ -18,7 +18,8 @@ from postgrey_py.commands.report.history import History
 from postgrey_py.commands.report.main import main
 from postgrey_py.commands.report.verdicts import Verdicts
 from postgrey_py.database.snapshot import Records
-from postgrey_py.greylist.keys import parse_address, triplet_key
+from postgrey_py.greylist.address import parse_address
+from postgrey_py.greylist.keys import triplet_key
 from postgrey_py.greylist.settings import Settings
 from tests.commands.calling import call
 from tests.commands.generated_log import Generator, World
