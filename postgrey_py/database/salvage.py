@@ -7,7 +7,6 @@ Called by `environment` while it opens, with the file not in use.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,10 +16,9 @@ from typing import NamedTuple
 from postgrey_py.database.binding import db
 from postgrey_py.database.pages import Leaf, PageFile
 from postgrey_py.database.redo import redo
+from postgrey_py.greylist.records import is_record
 
 _CACHE_BYTES = 16 << 20
-
-_VALUE = re.compile(rb"\d+(,\d+)+")
 
 
 class Salvaged(NamedTuple):
@@ -105,7 +103,7 @@ def _copy_records(path: Path, target: db.DB) -> bool:
             has_stale = has_stale or len(group) > 1
             for leaf in group:
                 for key, value in pages.records(leaf.position):
-                    if key and _VALUE.fullmatch(value):
+                    if key and is_record(value):
                         target.put(key, value)
         return has_stale
     finally:

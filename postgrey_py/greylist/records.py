@@ -3,7 +3,8 @@
 
 A triplet is `first,last`: when it was first and last seen, in decimal seconds since 1970. Very old files carry
 a third field, which is ignored. A client is `count,last`: how many triplets of it passed, and when it was last seen.
-The rules take records as `parse_record` returns them. Called by `policy`, the clean-up and the commands.
+The rules take records as `parse_record` returns them. Called by `policy`, the clean-up, the salvage of
+damaged files, and the commands.
 """
 
 from __future__ import annotations
