@@ -9,9 +9,13 @@ UNWANTED = ("skipped", "xfailed", "xpassed")
 
 
 def _count_unwanted(config: pytest.Config) -> dict[str, int]:
-    """How many tests, and files left out at collection, ended in each of the UNWANTED ways."""
+    """How many tests, and files left out at collection, ended in each of the UNWANTED ways.
+
+    A worker of pytest-xdist has no reporter; the process that it reports to counts for all of them.
+    """
     reporter = config.pluginmanager.get_plugin("terminalreporter")
-    assert reporter is not None
+    if reporter is None:
+        return {}
     return {kind: len(reporter.stats[kind]) for kind in UNWANTED if kind in reporter.stats}
 
 

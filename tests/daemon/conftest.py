@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.daemon.processes import Daemon, children, reap, wait_until
+from tests.support.faults import Faults, build_library
 from tests.support.servers import POSTGREY, PolicyServer
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -116,3 +117,16 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     finally:
         # Lazily, so that it goes even where a test has failed and left something open.
         subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+@pytest.fixture(scope="session")
+def faults_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_library(tmp_path_factory.mktemp("faults"))
+
+
+@pytest.fixture
+def faults(faults_library: Path, tmp_path: Path) -> Iterator[Faults]:
+    """The switch for faults of the disk of servers that are started with its `env`."""
+    faults = Faults(faults_library, tmp_path / "faults")
+    yield faults
+    faults.end()

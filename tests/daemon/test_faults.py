@@ -12,7 +12,6 @@ import contextlib
 import itertools
 import signal
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +20,7 @@ import pytest
 from tests.daemon.conftest import StartServer
 from tests.daemon.processes import stop_once, wait_until
 from tests.parity.databases import TRIPLETS, dump_recovered, verify
-from tests.support.faults import Faults, build_library
+from tests.support.faults import Faults
 from tests.support.policy import PolicyClient, make_request
 from tests.support.servers import PolicyServer
 
@@ -63,18 +62,6 @@ SOME = [
     Fault("EIO", "mmap", "__db.*"),
     Fault("EMFILE", "open", EVERY),
 ]
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_library(tmp_path_factory.mktemp("faults"))
-
-
-@pytest.fixture
-def faults(library: Path, tmp_path: Path) -> Iterator[Faults]:
-    faults = Faults(library, tmp_path / "control")
-    yield faults
-    faults.end()
 
 
 class Mail:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -14,41 +13,16 @@ import pytest
 from tests.daemon.conftest import StartServer
 from tests.daemon.processes import stop_once
 from tests.daemon.test_failures import FAILED, WORKS, Load, check_promises, set_aside, start_at_journal
+from tests.support.faults import Faults
 from tests.support.servers import PolicyServer
 
-STILL = "the database still fails, "
-
-
-class Disk:
-    """Faults that the server under test meets, as long as they are switched on."""
-
-    def __init__(self, directory: Path) -> None:
-        self._faults = directory / "faults"
-        self.library = directory / "faults.so"
-        source = Path(__file__).with_name("faults.c")
-        subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-o", str(self.library), str(source)], check=True)
-
-    def environment(self) -> dict[str, str]:
-        return {"LD_PRELOAD": str(self.library), "FAULTS": str(self._faults)}
-
-    def fail(self, call: str, part: str, bad: int = 1, good: int = 0) -> None:
-        """From now on, of `bad` + `good` calls on files with `part` in their path, let `bad` fail."""
-        new = self._faults.with_name("faults.new")
-        new.write_text(f"{call} {bad} {good} {part}\n")
-        new.rename(self._faults)
-
-    def heal(self) -> None:
-        self._faults.unlink()
+LOGS = "log.0*"
+TABLES = "postgrey.db"
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Disk:
-    return Disk(tmp_path)
-
-
-@pytest.fixture
-def server(disk: Disk, start: StartServer, tmp_path: Path) -> PolicyServer:
-    return start_at_journal(start, tmp_path, tmp_path / "db", env=disk.environment())
+def server(faults: Faults, start: StartServer, tmp_path: Path) -> PolicyServer:
+    return start_at_journal(start, tmp_path, tmp_path / "db", env=faults.env)
 
 
 def processor_seconds(pid: int) -> float:
@@ -73,44 +47,44 @@ def check_end(server: PolicyServer, load: Load) -> None:
     check_promises(server, load)
 
 
-def test_log_that_cannot_be_flushed_for_twelve_seconds(server: PolicyServer, disk: Disk) -> None:
+def test_log_that_cannot_be_flushed_for_twelve_seconds(server: PolicyServer, faults: Faults) -> None:
     with Load(server) as load:
         load.wait_for(deferred=500)
-        disk.fail("fsync", "/log.")
+        faults.begin("EIO", "fsync", LOGS)
         load.wait_for(passed=1000)
         time.sleep(12)
         assert WORKS not in server.log()
-        disk.heal()
+        faults.end()
         server.wait_for_log(WORKS, 60)
         load.wait_for(deferred=500)
     check_words(server)
     check_end(server, load)
 
 
-def test_quiet_server_needs_no_mail_to_find_out(server: PolicyServer, disk: Disk) -> None:
+def test_quiet_server_needs_no_mail_to_find_out(server: PolicyServer, faults: Faults) -> None:
     with Load(server) as load:
         load.wait_for(deferred=500)
-        disk.fail("fsync", "/log.")
+        faults.begin("EIO", "fsync", LOGS)
         load.wait_for(passed=100)
     before = processor_seconds(server.pid)
     time.sleep(4)
     # Generous: opening the database takes a tenth of that.
     assert processor_seconds(server.pid) - before < 2
     assert WORKS not in server.log()
-    disk.heal()
+    faults.end()
     server.wait_for_log(WORKS, 60)
     check_words(server)
     check_end(server, load)
 
 
 @pytest.mark.parametrize(("bad", "good"), [(1, 1), (1, 5), (3, 40)])
-def test_log_that_is_flushed_now_and_then(bad: int, good: int, server: PolicyServer, disk: Disk) -> None:
+def test_log_that_is_flushed_now_and_then(bad: int, good: int, server: PolicyServer, faults: Faults) -> None:
     with Load(server) as load:
         load.wait_for(deferred=500)
-        disk.fail("fsync", "/log.", bad, good)
+        faults.begin("EIO", "fsync", LOGS, f"turns={bad}/{good}")
         load.wait_for(passed=1000)
         time.sleep(8)
-        disk.heal()
+        faults.end()
         load.wait_for(deferred=500)
     # At once, and once more where the first return was none.
     criticals = [line for line in server.log().splitlines() if line.startswith("<2>")]
@@ -120,15 +94,15 @@ def test_log_that_is_flushed_now_and_then(bad: int, good: int, server: PolicySer
 
 
 @pytest.mark.parametrize("call", ["fsync", "write"])
-def test_checkpoint_that_fails(call: str, server: PolicyServer, disk: Disk) -> None:
+def test_checkpoint_that_fails(call: str, server: PolicyServer, faults: Faults) -> None:
     """The log takes everything; the database files do not."""
     with Load(server) as load:
         load.wait_for(deferred=2000)
-        disk.fail(call, "/postgrey.db")
+        faults.begin("EIO", call, TABLES)
         server.signal(signal.SIGUSR1)
         server.wait_for_log(f"<2>{FAILED}can't write a checkpoint in ")
         load.wait_for(passed=500)
-        disk.heal()
+        faults.end()
         server.wait_for_log(WORKS, 60)
         load.wait_for(deferred=500)
     check_words(server)
@@ -136,21 +110,21 @@ def test_checkpoint_that_fails(call: str, server: PolicyServer, disk: Disk) -> N
 
 
 def test_last_checkpoint_that_fails_is_reported_and_costs_nothing(
-    server: PolicyServer, disk: Disk, start: StartServer
+    server: PolicyServer, faults: Faults, start: StartServer
 ) -> None:
     with Load(server) as load:
         load.wait_for(deferred=500)
-    disk.fail("fsync", "/postgrey.db")
+    faults.begin("EIO", "fsync", TABLES)
     assert stop_once(server.process) == 0
     assert "<4>can't write a checkpoint in " in server.log()
     assert "; the next start brings the database files up to date from the logs" in server.log()
-    disk.heal()
+    faults.end()
     again = start(dbdir=server.dbdir)
     check_end(again, load)
 
 
-def test_old_log_that_cannot_be_removed_is_no_failure(server: PolicyServer, disk: Disk) -> None:
-    disk.fail("unlink", "/log.")
+def test_old_log_that_cannot_be_removed_is_no_failure(server: PolicyServer, faults: Faults) -> None:
+    faults.begin("EIO", "unlink", LOGS)
     with Load(server) as load:
         # Several log files.
         load.wait_for(deferred=40_000)

@@ -7,11 +7,12 @@
 //
 // The file `control` says what fails from now on, as long as it is there:
 //
-//   ERRNO CALLS PATTERNS [short] [delay=MILLISECONDS]
+//   ERRNO CALLS PATTERNS [short] [turns=BAD/GOOD] [delay=MILLISECONDS]
 //
 // with names of calls (open, read, write, fsync, rename, unlink, truncate, mmap, allocate) and shell patterns of file
 // names, each separated by commas. A directory is named with a slash behind it. ERRNO 0 lets the call through; `short`
-// makes a write write half of it first. Renaming and removing count for the name that goes. Child processes inherit it.
+// makes a write write half of it first; with `turns`, BAD such calls fail, the next GOOD ones work, and so on. Renaming
+// and removing count for the name that goes. Child processes inherit it.
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -34,6 +35,17 @@ struct fault {
     int number;
     int is_short;
 };
+
+static unsigned long calls_so_far;
+
+// Whether it is the turn of this call to fail.
+static int is_turn(const char *words) {
+    const char *turns = strstr(words, "turns=");
+    unsigned long bad, good;
+    if (!turns || sscanf(turns, "turns=%lu/%lu", &bad, &good) != 2)
+        return 1;
+    return __atomic_fetch_add(&calls_so_far, 1, __ATOMIC_RELAXED) % (bad + good) < bad;
+}
 
 static int is_listed(const char *list, const char *word, int is_pattern) {
     char copy[1024];
@@ -68,6 +80,8 @@ static struct fault find_fault(const char *call, const char *path) {
                 if (milliseconds)
                     nanosleep(&wait, NULL);
                 fault.is_short = strstr(words, "short") != NULL;
+                if (!is_turn(words))
+                    fault.number = 0;
             } else {
                 fault.number = 0;
             }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Faults of the disk for programs under test: calls on chosen files that fail from one moment to another."""
+"""Faults of the disk for programs under test: calls on chosen files that fail from one moment to the next."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ class Faults:
         self.env = {"LD_PRELOAD": str(library), "FAULTS": str(control)}
 
     def begin(self, error: str, calls: str, patterns: str, more: str = "") -> None:
-        """From now on these calls on files of these names fail with this error ("" lets them through)."""
+        """From now on these calls on files of these names fail with this error ("" lets them through).
+
+        `more` are words that faults.c explains.
+        """
         new = self._control.with_suffix(".new")
         new.write_text(f"{getattr(errno, error) if error else 0} {calls} {patterns} {more}\n")
         new.rename(self._control)
