@@ -27,9 +27,6 @@ from postgrey_py.greylist.texts import PASSED
 SHORT_FLUSH_SECONDS = 0.0005
 LONG_FLUSH_SECONDS = 0.005
 
-# How much the last flush counts in the mean.
-_WEIGHT = 0.125
-
 # A disk that does not take the log for so long has failed. Postfix waits 100 seconds.
 STUCK_SECONDS = 20.0
 
@@ -88,8 +85,10 @@ class Commits:
         self._flushing: list[Slot] = []
         self._is_flushing = False
         self._stuck: Timer | None = None
-        # Nothing is known of the disk at first: look at it from beside the loop.
+        # The shorter of the last two flushes, since any may meet something else that keeps the disk busy. Nothing is
+        # known of the disk at first: look at it from beside the loop.
         self._flush_seconds: float | None = None
+        self._last_flush = 0.0
         self._when_quiet: list[Callable[[], None]] = []
 
     def fail(self, error: DatabaseError) -> None:
@@ -206,8 +205,8 @@ class Commits:
         self.settle()
 
     def _learn(self, seconds: float) -> None:
-        mean = self._flush_seconds
-        self._flush_seconds = seconds if mean is None else mean + _WEIGHT * (seconds - mean)
+        self._flush_seconds = seconds if self._flush_seconds is None else min(seconds, self._last_flush)
+        self._last_flush = seconds
 
     def _release(self, answers: list[Slot]) -> None:
         """Log and send these, and what waited behind them; those that have to wait are logged when they are sent."""
@@ -216,9 +215,9 @@ class Commits:
         lines: list[LogLine] = []
         sending: list[tuple[Replies, list[Slot]]] = []
         for slot in answers:
-            taken = slot.replies.take()
-            if taken:
-                sending.append((slot.replies, taken))
+            replies = slot.replies
+            if taken := replies.take():
+                sending.append((replies, taken))
                 for one in taken:
                     lines += one.lines
         if lines:

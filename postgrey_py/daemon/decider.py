@@ -104,7 +104,7 @@ class Decider:
         if not self._ignore_test_time and test_time <= self._clock() + SECONDS_PER_DAY:
             return request
         line = LogLine(Level.WARNING, f"ignoring garbage: <policy_test_time={test_time}>")
-        slot.lines = slot.lines + self._strange_times.admit(line)
+        slot.lines = [*slot.lines, *self._strange_times.admit(line)]
         return request._replace(test_time=None)
 
     def _judge(self, slot: Slot, question: Question) -> None:
@@ -148,7 +148,7 @@ class Decider:
         slot.octets = self._texts.octets(request, decision, now)
         lines = decision_lines(request, decision)
         # Garbage comes first.
-        slot.lines = slot.lines + lines if slot.lines else lines
+        slot.lines = [*slot.lines, *lines] if slot.lines else lines
         self._commits.add(slot)
 
     def _pass_unseen(self, slot: Slot) -> None:
@@ -167,7 +167,7 @@ class Decider:
     def _tell_bug(self, slot: Slot) -> None:
         """A bug in the rules must not keep a mail server waiting: mail passes, and the log shows where to look."""
         place = traceback.format_exc().strip().replace("\n", " | ")
-        slot.lines.append(LogLine(Level.CRITICAL, f"a bug, mail passes: {place}"))
+        slot.lines = [*slot.lines, LogLine(Level.CRITICAL, f"a bug, mail passes: {place}")]
         slot.octets = PASSED
         self._commits.add(slot)
 

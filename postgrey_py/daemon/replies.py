@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from postgrey_py.greylist.loglines import LogLine
 
@@ -22,7 +22,7 @@ class Slot:
     def __init__(self, replies: Replies) -> None:
         self.replies = replies
         self.octets = b""
-        self.lines: list[LogLine] = []
+        self.lines: Sequence[LogLine] = ()
         self.is_stored = self.is_counted = self.is_ready = False
 
 
@@ -59,7 +59,7 @@ class Replies:
 
     def send(self, taken: list[Slot]) -> None:
         """Send replies that were taken off."""
-        octets = b"".join([slot.octets for slot in taken])
+        octets = taken[0].octets if len(taken) == 1 else b"".join([slot.octets for slot in taken])
         if octets:
             self._write(octets)
         if self._is_closing and not self._slots:

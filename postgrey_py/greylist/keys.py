@@ -64,17 +64,19 @@ def triplet_key(address: Address, sender: str, recipient: str, settings: Setting
     """The key of a triplet in postgrey.db; `sender` as it came."""
     key = f"{client_network(address, settings)}/{rewrite_sender(sender)}/{recipient}"
     # bytes.lower() changes ASCII letters only, as Perl does to bytes; str.lower() would change others too.
-    return _hashed(key.encode("latin-1").lower(), settings)
+    octets = key.encode("latin-1").lower()
+    return _hash_of(octets) if settings.privacy else octets
 
 
 def client_key(address: Address, settings: Settings) -> bytes:
     """The key of a client in postgrey_clients.db."""
     # 1.37: not lower-cased, so that IPv6 clients have capital letters here and small ones in triplets.
-    return _hashed(address.text().encode("ascii"), settings)
+    key = address.text().encode("ascii")
+    return _hash_of(key) if settings.privacy else key
 
 
-def _hashed(key: bytes, settings: Settings) -> bytes:
-    return sha1(key, usedforsecurity=False).hexdigest().encode("ascii") if settings.privacy else key
+def _hash_of(key: bytes) -> bytes:
+    return sha1(key, usedforsecurity=False).hexdigest().encode("ascii")
 
 
 class Layout(enum.Enum):
