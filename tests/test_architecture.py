@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Imports go one way: daemon and commands -> database and protocol -> greylist; and each room keeps to its business."""
+"""Imports go one way: daemon and commands -> database and protocol -> greylist; and each room keeps to its business.
+
+Each module has its tests in a file of its own.
+"""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -195,6 +198,73 @@ def test_the_rooms_are_used_as_the_picture_has_it() -> None:
     assert {"database", "greylist"} <= used["daemon"]
     assert {"greylist"} <= used["greylist"]
     assert {"daemon"} <= used["scripts"]
+
+
+# Tests mirror modules: a module without a file of its own, which tests it directly, needs a reason here.
+UNMIRRORED = {
+    # These are processes, which their tests start and look at from outside.
+    "daemon/background.py": "is about leaving the process that started it",
+    "daemon/check.py": "becomes another user for good",
+    "daemon/main.py": "is the whole server",
+    "daemon/process.py": "closes streams and changes the user of its process for good",
+    "daemon/server.py": "is the event loop of a process, with its signals",
+}
+
+
+def missing_tests(root: Path, excused: Collection[str]) -> list[str]:
+    """The files of tests that modules of the program under `root` lack, and excuses that no module needs."""
+    problems = []
+    unneeded = set(excused)
+    for path in sorted(root.joinpath(PACKAGE).rglob("*.py")):
+        module = path.relative_to(root / PACKAGE)
+        # A package says what it is for; what little else it has (the version) is no behaviour.
+        if module.name == "__init__.py":
+            continue
+        mirror = root / "tests" / module.with_name(f"test_{module.name}")
+        name = ".".join([PACKAGE, *module.with_suffix("").parts])
+        is_tested = mirror.is_file() and module_is_imported(mirror, name)
+        if not is_tested and str(module) not in excused:
+            problems.append(f"{mirror.relative_to(root)} does not test {PACKAGE}/{module}")
+        elif not is_tested:
+            unneeded.discard(str(module))
+    return problems + [f"{module} needs no excuse" for module in sorted(unneeded)]
+
+
+def module_is_imported(path: Path, module: str) -> bool:
+    """Whether a file imports this module, or something of it; one that only a new process imports counts, too."""
+    octets = path.read_bytes()
+    targets = {f"{found.target()}." for found in read_imports(ast.parse(octets), "tests")}
+    parent, _, name = module.rpartition(".")
+    in_text = (module.encode(), f"from {parent} import {name}".encode())
+    return any(target.startswith(f"{module}.") for target in targets) or any(text in octets for text in in_text)
+
+
+def test_every_module_has_its_tests() -> None:
+    assert missing_tests(ROOT, UNMIRRORED) == []
+
+
+def test_a_module_without_tests_is_found(tmp_path: Path) -> None:
+    write_program(tmp_path, **{f"{PACKAGE}/__init__.py": ""})
+    excused = {"daemon/main.py", "commands/dump.py", "greylist/rules.py"}
+    write_tests = {
+        # The right name alone is not enough.
+        "tests/greylist/test_other.py": "from postgrey_py.greylist import rules\n",
+        "tests/greylist/test_rules.py": "from postgrey_py.greylist.rules import f\n",
+        "tests/protocol/test_reader.py": "from postgrey_py.protocol import reader\n",
+        "tests/database/test_store.py": "PROGRAM = 'from postgrey_py.database import store'\n",
+    }
+    for name, text in write_tests.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert missing_tests(tmp_path, excused) == [
+        "tests/test_commandline.py does not test postgrey_py/commandline.py",
+        "tests/commands/replay/test_main.py does not test postgrey_py/commands/replay/main.py",
+        "tests/commands/report/test_main.py does not test postgrey_py/commands/report/main.py",
+        "tests/test_errors.py does not test postgrey_py/errors.py",
+        "tests/greylist/test_other.py does not test postgrey_py/greylist/other.py",
+        "greylist/rules.py needs no excuse",
+    ]
 
 
 # A program that keeps to the rules, by file.

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import subprocess
@@ -14,7 +15,10 @@ from typing import NamedTuple
 import pytest
 
 from postgrey_py import __version__
+from postgrey_py.commandline import Parser
+from postgrey_py.commands.command import add_common_options, run_command
 from postgrey_py.database.snapshot import DIRECTORY_PREFIX
+from postgrey_py.errors import PostgreyError, UsageError
 from tests.commands import running
 from tests.commands.databases import make_database
 from tests.commands.running import Outcome, environment, run
@@ -209,3 +213,37 @@ def test_output_is_utf8_in_every_locale(tool: Tool, locale: str, tmp_path: Path)
     outcome = run(tool.command, *tool.arguments, f"--dbdir={dbdir}", env={"LC_ALL": locale, "PYTHONUTF8": "0"})
     assert "jos\xc3\xa9" in outcome.stdout
     assert (outcome.stderr, outcome.status) == ("", 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (None, 0, ""),
+        (PostgreyError("can't"), 1, "tool: can't\n"),
+        (UsageError("don't"), 2, "tool: don't; see tool --help\n"),
+        (OSError(28, "No space left on device"), 1, "tool: can't write the output: No space left on device\n"),
+    ],
+)
+def test_errors_are_one_line_and_an_exit_status(
+    error: Exception | None, status: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(_: argparse.Namespace) -> None:
+        print("output")
+        if error is not None:
+            raise error
+
+    parser = Parser("tool", "does something")
+    add_common_options(parser)
+    assert run_command("tool.1", parser, run, []) == status
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("output\n", said)
+
+
+def test_the_version_is_told_instead_of_running(capsys: pytest.CaptureFixture[str]) -> None:
+    def run(_: argparse.Namespace) -> None:
+        raise AssertionError
+
+    parser = Parser("tool", "does something")
+    add_common_options(parser)
+    assert run_command("tool.1", parser, run, ["--version"]) == 0
+    assert capsys.readouterr().out == f"tool {__version__}\n"

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import pytest
 
+from postgrey_py.daemon.option_warnings import find_option_warnings
 from postgrey_py.daemon.options import parse_command_line
+from postgrey_py.greylist.settings import Settings
 from tests.daemon.conftest import StartServer
 from tests.support.policy import PolicyClient
 
@@ -52,3 +54,19 @@ def test_an_action_that_does_not_defer_is_obeyed_and_logged(start: StartServer) 
     with PolicyClient(server.port) as client:
         assert client.ask().startswith("DISCARD 4.2.0 Greylisted, ")
     assert "--greylist-action=DISCARD: accepts mail and throws it away" in server.log()
+
+
+@pytest.mark.parametrize(("retry_window", "is_told"), [(299, True), (300, False)])
+def test_a_retry_window_must_not_be_over_before_the_delay(retry_window: int, is_told: bool) -> None:
+    warnings = find_option_warnings(Settings(delay=300, retry_window=retry_window), ())
+    text = "no mail can ever pass: the retry window (299 seconds) is over before the delay (300 seconds) is"
+    assert warnings == ([text] if is_told else [])
+
+
+def test_what_was_not_given_is_not_told_of() -> None:
+    idle = Settings(lookup_by_host=True, quiet=True)
+    assert find_option_warnings(idle, ()) == []
+    assert find_option_warnings(idle, ("ipv6cidr", "verbose")) == [
+        "--verbose has no effect with --quiet",
+        "--ipv6cidr has no effect with --lookup-by-host",
+    ]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import getpass
 import os
 import re
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from postgrey_py.database.access import require_access, unusable
 from postgrey_py.database.environment import CLIENTS, TRIPLETS
 from postgrey_py.database.lock import LOCK
 from postgrey_py.errors import DatabaseError
@@ -210,3 +212,25 @@ def test_user_without_a_name_is_told_by_number(dbdir: Path) -> None:
     assert f"{dbdir / TRIPLETS} belongs to uid 54321 (mode 0600), and postgrey runs as nobody" in text
     assert re.search(r"chown -R nobody:nogroup \S+$", text)
     assert getpass.getuser() == "root"
+
+
+def test_what_the_database_is_made_of_must_be_files(tmp_path: Path) -> None:
+    require_access(tmp_path)
+    # Names that only look like them are nobody's business.
+    for name in ("log.00000000001", "log.000000001", "__db.0001", "postgrey.db.bak"):
+        (tmp_path / name).mkdir()
+    require_access(tmp_path)
+    (tmp_path / "log.0000000002").mkdir()
+    with pytest.raises(DatabaseError, match=r"log.0000000002: it is a directory and should be a file: move it away$"):
+        require_access(tmp_path)
+
+
+def test_a_link_that_leads_nowhere_is_told(tmp_path: Path) -> None:
+    (tmp_path / TRIPLETS).symlink_to("gone")
+    with pytest.raises(DatabaseError, match=r"it is a symbolic link to gone, which does not exist"):
+        require_access(tmp_path)
+
+
+def test_a_read_only_disk_is_told_with_what_helps(tmp_path: Path) -> None:
+    error = unusable(tmp_path, OSError(errno.EROFS, "x", str(tmp_path / TRIPLETS)))
+    assert str(error).endswith("Read-only file system: mount it read-write, or use another --dbdir")

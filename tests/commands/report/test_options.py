@@ -19,6 +19,8 @@ import pytest
 from postgrey_py.commands.dns import Resolver
 from postgrey_py.commands.report import sender_checks
 from postgrey_py.commands.report.main import main
+from postgrey_py.commands.report.options import SENDER_CHECKS, make_parser
+from postgrey_py.errors import UsageError
 from tests.commands.calling import call
 from tests.commands.generated_log import World
 from tests.commands.nameserver import SILENT, NameServer
@@ -293,3 +295,19 @@ def test_root_opens_the_log_and_then_becomes_the_user() -> None:
     assert str(dbdir) in refused.stderr
     assert re.findall(r"\w+@example\.com", allowed.stdout) == ["carol@example.com"]
     assert as_number == allowed
+
+
+def test_values_are_read_as_they_are_meant() -> None:
+    parse = make_parser().parse_args
+    assert parse(["--check-sender=MX/24,a"]).check_sender == ("mx/24", "a")
+    assert parse([r"--separate-by-ip=-\n"]).separate_by_ip == "-\n"
+    assert [pattern for pattern, _ in parse(["--debug_re=a,b"]).debug_re] == ["a", "b"]
+    assert parse(["--check_sender=" + ",".join(SENDER_CHECKS)]).check_sender == SENDER_CHECKS
+    assert parse(["--delay=0"]).delay == 0
+    assert (parse([]).delay, parse([]).single_line, parse(["--nosingle_line"]).single_line) == (None, True, False)
+
+
+@pytest.mark.parametrize("option", ["--check-sender=spf", "--check-sender=", "--delay=31536001", "--plot=x.gif"])
+def test_values_beyond_the_border_are_refused(option: str) -> None:
+    with pytest.raises(UsageError):
+        make_parser().parse([option])
