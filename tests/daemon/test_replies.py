@@ -31,7 +31,7 @@ def make_ready(*slots: Slot) -> None:
 
 def test_a_slot_begins_empty() -> None:
     (slot,) = Wire().expect(b"")
-    assert (slot.is_ready, slot.is_stored, slot.is_counted, slot.lines) == (False, False, False, [])
+    assert (slot.is_ready, slot.is_stored, slot.is_counted, [*slot.lines]) == (False, False, False, [])
 
 
 def test_nothing_overtakes_an_earlier_reply() -> None:
