@@ -26,7 +26,7 @@ _SET_PART = re.compile(
 )
 
 # What Perl knows behind a backslash and `regex` reads alike.
-SAME_ESCAPES = frozenset("ABDGKRSWXZbdsw")
+SAME_ESCAPES = frozenset("ABDGKSWXZbdsw")
 CLASSES = frozenset("DSWdsw")
 CHARACTER_SETS = {
     "a": r"\x07",
@@ -38,7 +38,8 @@ CHARACTER_SETS = {
     "h": r"\t \xa0",
     "v": r"\n\x0b\f\r\x85",
 }
-WRITTEN_OUT = {"N": r"[^\n]", "H": r"[^\t \xa0]", "V": r"[^\n\x0b\f\r\x85]"}
+# Releases of `regex` up to 2022 know no \R.
+WRITTEN_OUT = {"R": r"(?>\r\n|[\n\x0b\f\r\x85])", "N": r"[^\n]", "H": r"[^\t \xa0]", "V": r"[^\n\x0b\f\r\x85]"}
 
 
 def one_character(escape: str) -> str:
@@ -104,7 +105,7 @@ def _escape_in_set(escape: str) -> str:
         return octets_with(escape)
     if escape == "b":
         return r"\x08"
-    if escape in WRITTEN_OUT or escape in "RX":
+    if escape in WRITTEN_OUT or escape == "X":
         raise PatternError(f"\\{escape} in brackets is not supported")
     if escape in CHARACTER_SETS:
         return CHARACTER_SETS[escape]

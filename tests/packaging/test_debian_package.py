@@ -131,7 +131,7 @@ def test_commands_and_paths_are_debians(installed: Machine) -> None:
     for command in ("/usr/bin/postgreyreport", "/usr/bin/postgrey-search"):
         assert installed.shell(f"{command} --version; [ -e /usr/share/man/man1/{Path(command).name}.1.gz ]")
     assert installed.shell("stat -c '%U %G' /var/lib/postgrey") == "postgrey postgrey\n"
-    for name in ("default/postgrey", "postgrey/whitelist_clients", "postgrey/whitelist_recipients"):
+    for name in ("postgrey/whitelist_clients", "postgrey/whitelist_recipients"):
         assert installed.shell(f"ucfq --with-colons /etc/{name}") == f"/etc/{name}:postgrey-py:Yes:No\n"
     assert installed.ask(PORT, make_request()) == [DEFERRED]
 
