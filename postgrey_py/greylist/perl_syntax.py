@@ -155,7 +155,7 @@ class _Translator:
         if escape in CLASSES:
             self._add_character(f"\\{escape}")
         elif escape in SAME_ESCAPES:
-            is_class = escape in "RXDSWdsw"
+            is_class = escape in "XDSWdsw"
             atom = Atom(can_repeat=is_class, is_optional=not is_class)
             self._add(f"\\{escape}", r"\b" if escape == "b" else None, atom)
         elif escape == "z":
