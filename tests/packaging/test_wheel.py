@@ -108,7 +108,7 @@ def installed_as(name: str) -> str | None:
         case "completions":
             shell, _, command = rest.partition("/")
             return f"data/share/{COMPLETIONS[shell]}/{command}"
-        case "README.md" | "doc":
+        case "CONTRIBUTING.md" | "README.md" | "doc":
             return f"data/share/doc/postgrey-py/{name}"
         case "scripts":
             return f"data/share/postgrey-py/{rest}" if "/" in rest else name
