@@ -98,8 +98,8 @@ class Commits:
     def end_turn_soon(self) -> None:
         """End the turn when all that has arrived by now was added."""
         if not self._is_scheduled:
-            self._is_scheduled = True
             self._loop.call_soon(self.end_turn)
+            self._is_scheduled = True
 
     def end_turn(self, is_alone: bool = False) -> None:
         """Commit what was decided in this turn, and answer what is on the disk.
@@ -109,20 +109,32 @@ class Commits:
         """
         if self._is_flushing and self.failure is None and not self._outage.is_down:
             self._is_scheduled = False
-            answers = self._decided[:]
-            self._decided.clear()
-            self._written += (answer for answer in answers if answer.is_stored)
-            # What left no record has nothing to wait for.
-            self._release([answer for answer in answers if not answer.is_stored])
+            answers: list[Slot] = []
+            try:
+                answers = self._decided[:]
+                self._decided.clear()
+                self._written += (answer for answer in answers if answer.is_stored)
+                # What left no record has nothing to wait for.
+                self._release([answer for answer in answers if not answer.is_stored])
+            except MemoryError:
+                self._forsake(answers, self._decided)
         else:
             self.settle(is_alone)
 
     def settle(self, is_alone: bool = False) -> None:
         """Commit all that was decided, so that no transaction is open, and answer what is on the disk."""
         self._is_scheduled = False
-        answers = self._written + self._decided
-        self._written = []
-        self._decided.clear()
+        answers: list[Slot] = []
+        try:
+            answers = self._written + self._decided
+            self._written.clear()
+            self._decided.clear()
+            self._settle(answers, is_alone)
+        except MemoryError:
+            self._forsake(answers, self._written, self._decided)
+            self._abort()
+
+    def _settle(self, answers: list[Slot], is_alone: bool) -> None:
         failure, self.failure = self.failure, None
         if self._outage.is_down and self._store.transaction is not None:
             # It failed beside this turn, and will be closed.
@@ -175,8 +187,14 @@ class Commits:
             return
         self._flushing, self._committed = self._committed, []
         self._is_flushing = True
-        self._stuck = self._loop.call_later(STUCK_SECONDS, self._give_up)
-        self._flusher.start(self._store.flush, self._flushed)
+        try:
+            self._stuck = self._loop.call_later(STUCK_SECONDS, self._give_up)
+            self._flusher.start(self._store.flush, self._flushed)
+        except MemoryError:
+            self._is_flushing = False
+            if self._stuck is not None:
+                self._stuck.cancel()
+            self._forsake(self._flushing)
 
     def _flushed(self, seconds: float, failure: DatabaseError | None) -> None:
         """A flush beside the loop is back."""
@@ -185,11 +203,14 @@ class Commits:
             self._stuck.cancel()
         self._learn(seconds)
         answers, self._flushing = self._flushing, []
-        if failure is None:
-            self._release(answers)
-        else:
-            self._let_pass(answers + self._committed, failure)
-            self._committed = []
+        try:
+            if failure is None:
+                self._release(answers)
+            else:
+                self._let_pass(answers + self._committed, failure)
+                self._committed = []
+        except MemoryError:
+            self._forsake(answers)
         self.settle()
         self._start_flush()
         if not self._is_flushing:
@@ -201,7 +222,10 @@ class Commits:
         """The flush that is under way takes too long: nobody waits for it any more."""
         answers = self._flushing + self._committed
         self._flushing, self._committed = [], []
-        self._let_pass(answers, DatabaseError(f"the disk has not taken the log for {STUCK_SECONDS:.0f} seconds"))
+        try:
+            self._let_pass(answers, DatabaseError(f"the disk has not taken the log for {STUCK_SECONDS:.0f} seconds"))
+        except MemoryError:
+            self._forsake(answers)
         self.settle()
 
     def _learn(self, seconds: float) -> None:
@@ -224,6 +248,20 @@ class Commits:
             self._log.write(lines)
         for replies, taken in sending:
             replies.send(taken)
+
+    def _forsake(self, *answers: list[Slot]) -> None:
+        """Memory has run out for these answers: their connections are closed, so that they are asked for again."""
+        for slots in answers:
+            for slot in slots:
+                slot.replies.give_up()
+            slots.clear()
+
+    def _abort(self) -> None:
+        """Forget what was written and is not yet committed; nobody is told of it any more."""
+        try:
+            self._store.abort()
+        except DatabaseError as error:
+            self._outage.failed(error)
 
     def _let_pass(self, answers: list[Slot], failure: DatabaseError) -> None:
         """What was decided is not on the disk: nobody is deferred, and no line says so."""

@@ -81,6 +81,8 @@ class Decider:
                 self._answer(slot, request, decision, 0)
         except DatabaseError as error:
             self._fail(slot, error)
+        except MemoryError:
+            raise
         except Exception:
             self._tell_bug(slot)
         return True
@@ -128,6 +130,8 @@ class Decider:
             self._answer_judged(slot, question.request, self.policy.judge(question, self._records, facts, now), now)
         except DatabaseError as error:
             self._fail(slot, error)
+        except MemoryError:
+            slot.replies.give_up()
         except Exception:
             self._tell_bug(slot)
 

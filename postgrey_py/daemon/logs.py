@@ -15,7 +15,7 @@ import socket
 import stat
 import syslog
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Protocol
 
 from postgrey_py.daemon.standard_error import LONGEST_WAIT_MS, Rest, StandardError
@@ -136,8 +136,14 @@ class Log:
         self._mark = "WARNING: " if marks_complaints else ""
         self._lost = 0
 
-    def write(self, lines: Iterable[LogLine]) -> None:
-        """Write these lines, in order, as many as the sink takes."""
+    def write(self, lines: Sequence[LogLine]) -> None:
+        """Write these lines, in order, as many as the sink takes and as memory allows."""
+        try:
+            self._write(lines)
+        except MemoryError:
+            self._lost += len(lines)
+
+    def _write(self, lines: Sequence[LogLine]) -> None:
         threshold, mark = self._threshold, self._mark
         chosen = [
             (level, mark + text if is_complaint else text) for level, text, is_complaint in lines if level <= threshold

@@ -66,8 +66,9 @@ class Parking:
         if len(self._parked) >= self._most:
             return False
         parked = Parked(question, slot)
-        self._parked[parked] = None
+        # First what ends it, also when memory runs out before the facts are asked for.
         parked.timer = self._call_later(self._seconds, lambda: self._end(parked, NO_FACTS))
+        self._parked[parked] = None
         parked.give_up = self._source.ask(question, lambda facts: self._end(parked, facts))
         return True
 

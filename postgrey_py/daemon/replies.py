@@ -27,11 +27,15 @@ class Slot:
 
 
 class Replies:
-    """The output side of one connection: `write` sends octets, `close` closes it once they are sent."""
+    """The output side of one connection: `write` sends octets, `close` closes it once they are sent.
 
-    __slots__ = ("_close", "_is_closing", "_slots", "_write")
+    `give_up` closes it at once, where memory has run out for the answers.
+    """
 
-    def __init__(self, write: Callable[[bytes], None], close: Callable[[], None]) -> None:
+    __slots__ = ("_close", "_is_closing", "_slots", "_write", "give_up")
+
+    def __init__(self, write: Callable[[bytes], None], close: Callable[[], None], give_up: Callable[[], None]) -> None:
+        self.give_up = give_up
         self._write = write
         self._close = close
         self._slots: deque[Slot] = deque()
@@ -70,3 +74,10 @@ class Replies:
         self._is_closing = True
         if not self._slots:
             self._close()
+
+    def abandon(self) -> None:
+        """Answer nothing any more: what is decided, or will be, is told to nobody."""
+        for slot in self._slots:
+            slot.octets = b""
+            slot.lines = ()
+        self._slots.clear()

@@ -40,7 +40,7 @@ _END = object()
 
 
 class Upkeep:
-    """The background jobs of a server. `run` does them until it is cancelled.
+    """The background jobs of a server: `checkpoint_often` and `clean_up_daily`.
 
     `settle` commits what was decided so far: it is called before each slice of a clean-up.
     """
@@ -73,11 +73,8 @@ class Upkeep:
         """Start a clean-up now, or right after the one that is under way."""
         self._clean_up_wanted.set()
 
-    async def run(self) -> None:
-        """Do all background jobs; returns only by cancellation."""
-        await asyncio.gather(self._checkpoint_often(), self._clean_up_daily())
-
-    async def _checkpoint_often(self) -> None:
+    async def checkpoint_often(self) -> None:
+        """Look after checkpoints, logs and the lock; returns only by cancellation."""
         commits, last = 0, time.monotonic()
         while True:
             await asyncio.sleep(CHECKPOINT_LOOK_SECONDS)
@@ -114,7 +111,8 @@ class Upkeep:
             for path in removed:
                 self._log.line(Level.WARNING, f"rm {path}")
 
-    async def _clean_up_daily(self) -> None:
+    async def clean_up_daily(self) -> None:
+        """Remove old records, daily and when it is wanted; returns only by cancellation."""
         # Before mail comes in whose times would be no evidence.
         await self._guarded(self._hear_evidence())
         delay = FIRST_CLEAN_UP_SECONDS

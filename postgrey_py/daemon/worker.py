@@ -16,6 +16,8 @@ class Worker:
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="postgrey-disk")
+        # Now: when memory runs out, no thread can be started.
+        self._pool.submit(int)
 
     async def do(self, work: Callable[[], Result]) -> Result:
         """The result of `work`, done in the thread after all that was given to it before."""

@@ -93,23 +93,25 @@ class RequestShape:
 class RequestSplitter:
     """Cuts the input of one connection into whole requests, however it comes."""
 
-    __slots__ = ("_buffer", "_scanned")
+    __slots__ = ("_scanned", "unfinished")
 
     def __init__(self) -> None:
-        self._buffer = b""
+        # What has come of a request that is not yet whole.
+        self.unfinished = b""
         # Up to here the buffer is known to hold no end of a request, so that nothing is looked at twice.
         self._scanned = 0
 
-    def __len__(self) -> int:
-        """Return how many bytes have come that are not yet a whole request."""
-        return len(self._buffer)
+    def drop(self) -> None:
+        """Forget what has come of a request that will never be whole."""
+        self.unfinished = b""
+        self._scanned = 0
 
     def feed(self, octets: bytes) -> list[bytes]:
         """Return every request that these bytes complete, with the empty line that ends it.
 
         Raises RequestTooLongError.
         """
-        buffer = self._buffer + octets
+        buffer = self.unfinished + octets
         requests: list[bytes] = []
         start, scanned = 0, self._scanned
         while True:
@@ -121,11 +123,11 @@ class RequestSplitter:
                 break
             requests.append(buffer[start:end])
             start = scanned = end
-        self._buffer = buffer[start:]
-        if len(self._buffer) > MAX_REQUEST_BYTES:
+        self.unfinished = buffer[start:]
+        if len(self.unfinished) > MAX_REQUEST_BYTES:
             raise RequestTooLongError(f"more than {MAX_REQUEST_BYTES} bytes without a complete request")
         # The last two bytes may be the beginning of an empty line.
-        self._scanned = max(0, len(self._buffer) - 2)
+        self._scanned = max(0, len(self.unfinished) - 2)
         return requests
 
 
@@ -136,18 +138,18 @@ class RequestReader:
     line by line.
     """
 
-    __slots__ = ("_shape", "_splitter")
+    __slots__ = ("_shape", "splitter")
 
     def __init__(self, shape: RequestShape | None = None) -> None:
         self._shape = shape
-        self._splitter = RequestSplitter()
+        self.splitter = RequestSplitter()
 
     def feed(self, octets: bytes) -> list[Request]:
         """Return every request that these bytes complete, in order. Raises RequestTooLongError."""
         shape = self._shape
-        if shape is not None and not self._splitter and (usual := shape.read(octets)):
+        if shape is not None and not self.splitter.unfinished and (usual := shape.read(octets)):
             return [usual]
-        return [self._read(one) for one in self._splitter.feed(octets)]
+        return [self._read(one) for one in self.splitter.feed(octets)]
 
     def _read(self, octets: bytes) -> Request:
         attributes = parse_attributes(octets)

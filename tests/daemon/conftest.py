@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import machine
 from tests.daemon.processes import Daemon, children, reap, wait_until
 from tests.support.faults import Faults, build_library
 from tests.support.servers import POSTGREY, PolicyServer
@@ -130,3 +131,9 @@ def faults(faults_library: Path, tmp_path: Path) -> Iterator[Faults]:
     faults = Faults(faults_library, tmp_path / "faults")
     yield faults
     faults.end()
+
+
+@pytest.fixture
+def slow_disk(tmp_path: Path) -> dict[str, str]:
+    """The environment of a program that waits for half a second each time that it wants something on the disk."""
+    return machine.slow_disk(tmp_path, 500)

@@ -208,7 +208,7 @@ class Connection:
         self.replies = self.make_replies()
 
     def make_replies(self) -> Replies:
-        return Replies(self.take, self.close)
+        return Replies(self.take, self.close, self.close)
 
     def take(self, octets: bytes) -> None:
         assert not self.is_closed, "written to when it was closed"

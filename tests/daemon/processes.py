@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -123,3 +124,14 @@ def changing(path: Path, victim: Path) -> Iterator[None]:
             assert process.poll() is None
         finally:
             process.kill()
+
+
+@contextlib.contextmanager
+def many_open_files() -> Iterator[int]:
+    """As many open files as this process may have; how many that is."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        yield hard
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -85,7 +85,7 @@ class World:
 
     def answer(self, octets: bytes, *, writes: bool = True, is_alone: bool = False) -> None:
         """Decide one request, and end the turn."""
-        slot = Replies(self.sent.append, lambda: None).expect()
+        slot = Replies(self.sent.append, lambda: None, lambda: None).expect()
         slot.octets, slot.is_stored = octets, writes
         if writes:
             self.store.triplets[octets] = b"1,1"

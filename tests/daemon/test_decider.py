@@ -142,7 +142,11 @@ class World:
 
     def connect(self, name: str = "client") -> Replies:
         """The output side of a client that tells what it gets."""
-        return Replies(lambda octets: self.events.append((name, octets)), lambda: self.events.append((name, "hung up")))
+        return Replies(
+            lambda octets: self.events.append((name, octets)),
+            lambda: self.events.append((name, "hung up")),
+            lambda: self.events.append((name, "given up")),
+        )
 
     def add(self, connection: Replies, **attributes: str | int | None) -> bool:
         return self.add_raw(connection, make_request(**attributes))
@@ -515,3 +519,67 @@ def test_a_bug_is_shown_even_where_the_database_fails(buggy: World) -> None:
     assert events[:3] == ["begin", "abort", FAILED]
     assert events[3][1].startswith("a bug, mail passes: Traceback ")
     assert events[4] == ("client", PASSED)
+
+
+# Memory that runs out
+
+
+def exhaust(*_: object) -> None:
+    raise MemoryError
+
+
+def test_request_that_memory_does_not_suffice_for_is_not_taken_for_a_bug(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as context:
+        context.setattr(Policy, "examine", exhaust)
+        with pytest.raises(MemoryError):
+            world.add(world.connect())
+    assert world.finish() == []
+    # Others go on.
+    world.add(world.connect("other"))
+    assert ("other", b"action=DEFER_IF_PERMIT 4.2.0 wait\n\n") in world.finish()
+
+
+@pytest.mark.parametrize("place", ["commit_unflushed", "flush"])
+def test_turn_that_memory_does_not_suffice_for_is_given_up(
+    place: str, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is not answered is hung up on, nothing stays open, and the next turn is as any other."""
+    first, second = world.connect("first"), world.connect("second")
+    world.add(first)
+    world.add(second, sender="carol@example.com")
+    with monkeypatch.context() as context:
+        context.setattr(type(world.store), place, exhaust)
+        events = world.finish()
+    assert [event for event in events if event[0] in ("first", "second")] == [
+        ("first", "given up"),
+        ("second", "given up"),
+    ]
+    assert world.store.transaction is None
+    world.add(world.connect("third"))
+    assert ("third", b"action=DEFER_IF_PERMIT 4.2.0 wait\n\n") in world.finish()
+    assert not world.outage.is_down
+
+
+def test_flush_that_can_not_be_handed_over_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.add(world.connect("first"))
+    with monkeypatch.context() as context:
+        context.setattr(InstantFlusher, "start", exhaust)
+        assert ("first", "given up") in world.finish()
+    quiet: list[bool] = []
+    world.commits.when_quiet(lambda: quiet.append(True))
+    assert quiet == [True]
+    world.add(world.connect("second"))
+    assert ("second", b"action=DEFER_IF_PERMIT 4.2.0 wait\n\n") in world.finish()
+
+
+def test_log_that_finds_no_memory_loses_lines_and_no_answer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.add(world.connect("first"))
+    with monkeypatch.context() as context:
+        context.setattr(EventSink, "write", exhaust)
+        assert [event for event in world.finish() if event[0] == "first"] == [
+            ("first", b"action=DEFER_IF_PERMIT 4.2.0 wait\n\n")
+        ]
+    world.add(world.connect("second"))
+    assert any("1 lines lost" in str(event) for event in world.finish())

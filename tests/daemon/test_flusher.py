@@ -8,6 +8,9 @@ from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
 
+import pytest
+
+from postgrey_py.daemon import flusher as flusher_module
 from postgrey_py.daemon.flusher import Flusher
 from postgrey_py.errors import DatabaseError
 
@@ -94,3 +97,61 @@ def test_closing_what_never_began_is_nothing() -> None:
     before = threading.active_count()
     Loop().flusher.close()
     assert threading.active_count() == before
+
+
+# Memory that runs out
+
+
+def run(*works: Callable[[], None], call_soon: Callable[[Callable[[], None]], object]) -> list[str]:
+    """What is reported of these flushes."""
+    reports: list[str] = []
+    flusher = Flusher(call_soon)
+    for work in works:
+        flusher.start(work, lambda _, failure: reports.append(str(failure)))
+    flusher.close()
+    return reports
+
+
+def failing(*errors: Exception) -> Callable[[], None]:
+    """Work that fails with these, and then does not."""
+    left = list(errors)
+
+    def work() -> None:
+        if left:
+            raise left.pop(0)
+
+    return work
+
+
+def test_flush_is_tried_until_there_is_memory_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flusher_module, "PAUSE_SECONDS", 0.0)
+    works = failing(MemoryError(), MemoryError()), failing()
+    assert run(*works, call_soon=lambda call: call()) == ["None", "None"]
+
+
+def test_report_that_finds_no_memory_is_made_again_and_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flusher_module, "PAUSE_SECONDS", 0.0)
+    failures = [False, True, True]
+
+    def call_soon(call: Callable[[], None]) -> None:
+        # It may have got through before memory ran out.
+        call()
+        if failures.pop():
+            raise MemoryError
+
+    assert run(failing(), call_soon=call_soon) == ["None"]
+
+
+def test_thread_that_can_not_be_started_is_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    flusher = Flusher(lambda call: call())
+    with monkeypatch.context() as context:
+        context.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(MemoryError, match="can't start new thread"):
+            flusher.start(failing(), lambda *_: None)
+    reports: list[object] = []
+    flusher.start(failing(), lambda _, failure: reports.append(failure))
+    flusher.close()
+    assert reports == [None]

@@ -52,7 +52,7 @@ class World:
         self.judged.append((slot, facts))
 
     def connect(self) -> Replies:
-        return Replies(lambda _: None, lambda: None)
+        return Replies(lambda _: None, lambda: None, lambda: None)
 
     def park(self, replies: Replies | None = None) -> Slot:
         slot = (self.replies if replies is None else replies).expect()

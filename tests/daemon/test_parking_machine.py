@@ -176,7 +176,7 @@ def world_with(**parts: type) -> type[World]:
     """A world in which some parts are others."""
     if "replies" in parts:
         replies = parts.pop("replies")
-        connection = type("C", (Connection,), {"make_replies": lambda self: replies(self.take, self.close)})
+        connection = type("C", (Connection,), {"make_replies": lambda self: replies(self.take, self.close, self.close)})
         parts["connection_type"] = connection
     return type("BadWorld", (World,), parts)
 

@@ -12,7 +12,7 @@ class Wire:
     def __init__(self) -> None:
         self.writes: list[bytes] = []
         self.closed = 0
-        self.replies = Replies(self.writes.append, self.close)
+        self.replies = Replies(self.writes.append, self.close, self.close)
 
     def close(self) -> None:
         self.closed += 1

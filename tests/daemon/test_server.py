@@ -5,14 +5,12 @@ from __future__ import annotations
 
 import itertools
 import os
-import resource
 import signal
 import socket
 import stat
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -21,7 +19,7 @@ from postgrey_py.daemon.flood import LINES
 from postgrey_py.greylist.settings import SECONDS_PER_DAY
 from postgrey_py.protocol.reader import MAX_REQUEST_BYTES
 from tests.daemon.conftest import StartServer
-from tests.daemon.processes import status, stop_once, wait_until
+from tests.daemon.processes import many_open_files, status, stop_once, wait_until
 from tests.parity.databases import CLIENTS, TRIPLETS, dump_recovered
 from tests.support.policy import PolicyClient, ask, make_request
 from tests.support.servers import POSTGREY, PolicyServer, free_port
@@ -374,17 +372,6 @@ def test_clients_that_vanish_do_no_harm(start: StartServer) -> None:
 # Many connections
 
 
-@contextmanager
-def many_open_files() -> Iterator[int]:
-    """As many open files as this process may have; how many that is."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    try:
-        yield hard
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
 def test_thousands_of_idle_connections_do_not_matter(start: StartServer) -> None:
     """Also where the server is started with the usual soft limit: it raises that itself."""
     with many_open_files() as limit, ExitStack() as connections:
@@ -399,35 +386,6 @@ def test_thousands_of_idle_connections_do_not_matter(start: StartServer) -> None
             client.send(make_request())
         assert {client.read_reply() for client in idle} == {GREYLISTED}
         assert stop_once(server.process) == 0
-
-
-def test_connections_over_the_limit_wait_their_turn(start: StartServer) -> None:
-    server = start(command=("prlimit", "--nofile=100:100", *POSTGREY))
-    with ExitStack() as connections:
-        clients = [connections.enter_context(PolicyClient(server.port)) for _ in range(110)]
-        for client in clients:
-            client.send(make_request())
-        served: list[PolicyClient] = []
-        server.wait_for_log("others have to wait: ")
-        for client in clients:
-            client.socket.settimeout(0.2 if served else 20)
-            try:
-                assert client.read_reply() == GREYLISTED
-                served.append(client)
-            except TimeoutError:
-                break
-        waiting = clients[len(served) :]
-        assert 20 <= len(served) < 100
-        # Those who are served go on being served, and a place that becomes free is taken at once.
-        while waiting:
-            leaving = served.pop(0)
-            assert leaving.ask() == GREYLISTED
-            leaving.close()
-            newcomer = waiting.pop(0)
-            newcomer.socket.settimeout(20)
-            assert newcomer.read_reply() == GREYLISTED
-            served.append(newcomer)
-        assert server.log().count("others have to wait") == 1
 
 
 # Signals

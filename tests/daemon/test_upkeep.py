@@ -72,7 +72,7 @@ def keep_up(store: WatchedStore, is_enough: Callable[[], bool]) -> None:
         log, worker = Log(StderrSink()), Worker()
         outage = Outage(never, log, time.monotonic)
         upkeep = Upkeep(store, Settings(), log, outage, worker, lambda: None)
-        jobs = asyncio.ensure_future(upkeep.run())
+        jobs = asyncio.gather(upkeep.checkpoint_often(), upkeep.clean_up_daily())
         try:
             await asyncio.wait_for(wait(), PATIENCE)
         finally:
