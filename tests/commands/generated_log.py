@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from postgrey_py.commands.report.history import lower
 from postgrey_py.greylist.address import parse_address
 from postgrey_py.greylist.keys import rewrite_sender, triplet_key
+from postgrey_py.greylist.lowercase import ascii_lower
 from postgrey_py.greylist.settings import Settings
 from tests.database.dbdirs import fill
 
@@ -158,7 +158,9 @@ class Generator:
             client = mail.client if self.random.random() < 0.8 else self.neighbour(mail.client)
             mail = Mail(client, mail.sender, mail.logged_sender, mail.recipient)
             self.defer(mail, last, last - first)
-            row = Row(client.address, client.name, lower(rewrite_sender(mail.sender)), lower(mail.recipient))
+            row = Row(
+                client.address, client.name, ascii_lower(rewrite_sender(mail.sender)), ascii_lower(mail.recipient)
+            )
             self.world.lost[row] = self.world.lost.get(row, 0) + 1
         self.world.deferred += 1
         # Some are gone from the database when the report is made.

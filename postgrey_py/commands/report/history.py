@@ -19,6 +19,7 @@ from postgrey_py.commands.logtime import LogClock
 from postgrey_py.commands.maillog import Event, Kind
 from postgrey_py.greylist.address import IPV4_BITS, Address, parse_address
 from postgrey_py.greylist.keys import client_network, rewrite_sender
+from postgrey_py.greylist.lowercase import ascii_lower
 from postgrey_py.greylist.settings import Settings
 
 REMEMBERED_CLIENTS = 65536
@@ -113,7 +114,7 @@ class History:
             return
         if _IS_REWRITTEN.search(sender):
             sender = rewrite_sender(sender)
-        correspondents = lower(f"{sender}/{recipient}")
+        correspondents = ascii_lower(f"{sender}/{recipient}")
         if kind is Kind.WARNED:
             self._add_warning(stamp, address, (client, correspondents))
             return
@@ -179,11 +180,6 @@ class History:
     def _seconds_between(self, earlier: str, later: str) -> int | None:
         start, end = self._clock.seconds(earlier), self._clock.seconds(later)
         return max(0, end - start) if start is not None and end is not None else None
-
-
-def lower(text: str) -> str:
-    """Latin-1 text in small letters as keys have it, which changes ASCII only."""
-    return text.lower() if text.isascii() else text.encode("latin-1").lower().decode("latin-1")
 
 
 def make_network_namer(settings: Settings) -> Callable[[Address], str]:

@@ -24,7 +24,7 @@ from postgrey_py.commands.logtime import LogClock
 from postgrey_py.commands.maillog import Event, EventReader, Kind, compile_greylist_text
 from postgrey_py.commands.report.combinations import check_combination
 from postgrey_py.commands.report.greylist_text import pattern_of_text
-from postgrey_py.commands.report.history import Deferral, History, IsWanted, lower, make_network_namer
+from postgrey_py.commands.report.history import Deferral, History, IsWanted, make_network_namer
 from postgrey_py.commands.report.listing import COLUMNS, Layout, format_lines, in_order_of_address, rows, show
 from postgrey_py.commands.report.options import GREYLIST_TEXT, make_parser
 from postgrey_py.commands.report.summary import (
@@ -43,6 +43,7 @@ from postgrey_py.errors import PostgreyError
 from postgrey_py.greylist.actions import find_consequence
 from postgrey_py.greylist.address import parse_address
 from postgrey_py.greylist.keys import rewrite_sender
+from postgrey_py.greylist.lowercase import ascii_lower
 from postgrey_py.greylist.records import parse_record, seconds_seen
 from postgrey_py.greylist.settings import Settings
 
@@ -237,7 +238,7 @@ def _print_records(events: Iterable[Event], verdicts: Verdicts, patterns: Sequen
         name = event.client_name.encode("latin-1")
         if not any(search(name) for _, search in patterns):
             continue
-        for key, value in verdicts.records(address, lower(f"{rewrite_sender(event.sender)}/{event.recipient}")):
+        for key, value in verdicts.records(address, ascii_lower(f"{rewrite_sender(event.sender)}/{event.recipient}")):
             seconds = seconds_seen(parse_record(value)) if value is not None else 0
             print(f"{show(key.decode('latin-1'))} : {show((value or b'').decode('latin-1'))} = {seconds}s ")
 

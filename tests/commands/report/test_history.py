@@ -9,7 +9,7 @@ import pytest
 
 from postgrey_py.commands.logtime import LogClock
 from postgrey_py.commands.maillog import Event, Kind
-from postgrey_py.commands.report.history import Deferral, History, lower, make_network_namer
+from postgrey_py.commands.report.history import Deferral, History, make_network_namer
 from postgrey_py.greylist.address import Address, parse_address
 from postgrey_py.greylist.settings import Settings
 
@@ -126,11 +126,6 @@ def test_mail_that_postfix_took_with_a_warning_would_have_been_deferred_once() -
     warned = history(event(), event(Kind.WARNED, second=1), event(Kind.WARNED, second=2))
     assert len(warned.would_be_deferred()) == 1
     assert warned.deferrals(is_of_postfix=True)[0].mail.came_back
-
-
-@pytest.mark.parametrize(("text", "lowered"), [("A@Z[", "a@z["), ("\xc4A", "\xc4a")])
-def test_only_ascii_letters_become_small(text: str, lowered: str) -> None:
-    assert lower(text) == lowered
 
 
 @pytest.mark.parametrize(
