@@ -265,6 +265,7 @@ def test_a_module_without_tests_is_found(tmp_path: Path) -> None:
         "there is no tests/commands/replay/test_main.py",
         "there is no tests/commands/report/test_main.py",
         "there is no tests/test_errors.py",
+        "there is no tests/facts/test_source.py",
         "tests/greylist/test_other.py does not test postgrey_py/greylist/other.py",
         "greylist/rules.py needs no excuse",
     ]
@@ -294,6 +295,8 @@ SOUND = {
         "from postgrey_py.greylist.rules import f\n"
         "from postgrey_py.errors import PostgreyError\n"
     ),
+    f"{PACKAGE}/facts/__init__.py": "",
+    f"{PACKAGE}/facts/source.py": "from postgrey_py.greylist.rules import f\n",
     f"{PACKAGE}/daemon/__init__.py": "",
     f"{PACKAGE}/protocol/__init__.py": "",
     f"{PACKAGE}/protocol/reader.py": "import re\nfrom postgrey_py.errors import PostgreyError\n",
@@ -335,6 +338,7 @@ def test_a_program_that_keeps_to_the_rules_has_no_violation(tmp_path: Path) -> N
 
 R_TO_R = "commands.report imports commands.replay"
 RULES, STORE, PROTOCOL = "greylist/rules.py", "database/store.py", "protocol/reader.py"
+FACTS = "facts/source.py"
 
 
 @pytest.mark.parametrize(
@@ -363,6 +367,17 @@ RULES, STORE, PROTOCOL = "greylist/rules.py", "database/store.py", "protocol/rea
         ("commands/report/main.py", "from postgrey_py.commands.replay import load", R_TO_R),
         ("commands/report/main.py", "from ..replay.load import Load", R_TO_R),
         ("commands/report/main.py", "import postgrey_py.commands.replay.load", R_TO_R),
+        (
+            "commands/replay/main.py",
+            "from postgrey_py.commands.report import main",
+            "commands.replay imports commands.report",
+        ),
+        ("commands/replay/__init__.py", "from .. import report", "commands.replay imports commands.report"),
+        (STORE, "from postgrey_py.facts import source", "database imports facts"),
+        (FACTS, "from ..database.store import Store", "facts imports database"),
+        (FACTS, "from postgrey_py.daemon import main", "facts imports daemon"),
+        (FACTS, "def g():\n    from postgrey_py import commands", "facts imports commands"),
+        (FACTS, "from bsddb3 import db", "only database imports bsddb3"),
         ("errors.py", "from postgrey_py.greylist import rules", "errors imports greylist"),
         ("commandline.py", "from .daemon import main", "commandline imports daemon"),
         ("__init__.py", "from postgrey_py.greylist import rules", "postgrey_py imports greylist"),
