@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Every error that postgrey-py raises on purpose.
+"""The base of all errors that an administrator is told, and those that several modules raise.
 
 Each message says what is wrong, where, and what to do about it; only a command's `main()` prints one.
 """

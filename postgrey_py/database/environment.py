@@ -3,7 +3,8 @@
 
 Laid out as Postgrey 1.37 lays it out, so that the two can take turns on one directory. One `Environment` belongs to
 one process and holds `postgrey.lock` for as long as it lives: a second one that opened with recovery would destroy
-the first. All is called from one thread, but for `checkpoint` and `remove_logs`, which any thread may call.
+the first. Tables and transactions are used by one thread. Another one may meanwhile call `flush`, `keep_lock`,
+`checkpoint` and `remove_logs`; and `open`, while nobody uses the tables.
 """
 
 from __future__ import annotations
