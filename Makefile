@@ -6,6 +6,8 @@ PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 PORT ?= 10023
 # What pytest is given: `make test TESTS='tests/daemon -x'`.
 TESTS ?= tests
+# How many processes run tests side by side, if any: most tests wait rather than compute (`make test WORKERS=3`).
+WORKERS ?= 0
 
 # Debian's names. What the program needs to be built and to run:
 RUN_PACKAGES = python3 python3-venv python3-dev gcc libc6-dev libdb5.3-dev
@@ -41,7 +43,7 @@ run: .venv  ## set everything up and serve on 127.0.0.1, port 10023 or PORT=numb
 .venv: .venv/.ready  ## build .venv/bin/postgrey, with the system packages this takes
 
 test: test-setup  ## run all tests but the slow proofs (TESTS=what: only these); a skipped test is an error
-	$(PYTEST) -m 'not proof' $(TESTS)
+	$(PYTEST) -n $(WORKERS) -m 'not proof' $(TESTS)
 
 check: lint test  ## check all that `make lint` does, and run the tests
 

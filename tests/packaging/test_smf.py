@@ -121,7 +121,8 @@ class Service:
         return self.system.run(*SBIN_SH, "/lib/svc/method/svc-postgrey", *arguments, status=status, env=env).stdout
 
     def contract(self) -> str:
-        return self.system.shell("pgrep -xo postgrey").strip()
+        # One of those that start it may take a moment longer to end than `start` does.
+        return self.system.shell("until [ $(pgrep -xc postgrey) = 1 ]; do sleep 0.05; done; pgrep -x postgrey").strip()
 
     def ask(self, **attributes: str) -> str:
         return self.system.ask(PORT, make_request(**attributes))[0]
