@@ -30,6 +30,9 @@ FILES = ("postgrey.db", "postgrey_clients.db", "log.0*", "__db.*", "postgrey.loc
 
 EVERY = "postgrey*.db*,log.0*,__db.*,postgrey.lock,db/,repair.trying,repair.returning,repair.done,repair.trial"
 
+# Longer than the server ever waits between two tries to open its database, by far.
+MINUTES = 200.0
+
 DELAY = 300
 BATCH = 50
 
@@ -61,6 +64,12 @@ SOME = [
     Fault("ENOMEM", "mmap", EVERY),
     Fault("EIO", "mmap", "__db.*"),
     Fault("EMFILE", "open", EVERY),
+]
+
+LASTING = [
+    Fault("EIO", "write,fsync", "log.0*"),
+    Fault("ENOSPC", "write,allocate", EVERY),
+    Fault("EIO", "read,write,fsync", EVERY),
 ]
 
 
@@ -177,3 +186,12 @@ def test_passing_fault_loses_nothing(fault: Fault, faults: Faults, start: StartS
 @pytest.mark.parametrize("fault", ALL, ids=str)
 def test_every_fault_loses_nothing(fault: Fault, faults: Faults, start: StartServer, tmp_path: Path) -> None:
     run_round(fault, 8.0, faults, start, tmp_path)
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("fault", LASTING, ids=str)
+def test_fault_that_lasts_for_minutes_loses_nothing(
+    fault: Fault, faults: Faults, start: StartServer, tmp_path: Path
+) -> None:
+    run_round(fault, MINUTES, faults, start, tmp_path)
