@@ -157,6 +157,8 @@ class Commits:
             self._committed += (answer for answer in answers if answer.is_stored)
             self._start_flush()
         else:
+            # What was committed during a flush that is back by now goes with this one.
+            answers, self._committed = self._committed + answers, []
             self._flush_in_loop(answers)
 
     def when_quiet(self, callback: Callable[[], None]) -> None:

@@ -135,6 +135,18 @@ def test_what_is_written_during_a_flush_waits_for_the_next_one(world: World) -> 
     assert world.disk.under_way == []
 
 
+def test_what_was_committed_during_a_flush_goes_with_the_next_one_wherever_that_is(world: World) -> None:
+    world.answer(b"a")
+    world.answer(b"b")
+    # A slice of a clean-up is about to begin.
+    world.commits.settle()
+    world.answer(b"c")
+    # The disk is quick again, so that the next flush is in the loop.
+    world.disk.come_back(SHORT_FLUSH_SECONDS / 2)
+    assert world.sent == [b"a", b"b", b"c"]
+    assert world.disk.under_way == []
+
+
 @pytest.mark.parametrize(
     ("seconds", "is_alone", "is_in_loop"),
     [
