@@ -6,8 +6,8 @@ PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 PORT ?= 10023
 # What pytest is given: `make test TESTS='tests/daemon -x'`.
 TESTS ?= tests
-# How many processes run tests side by side, if any: most tests wait rather than compute (`make test WORKERS=3`).
-WORKERS ?= 0
+# How many processes run tests side by side: most tests wait rather than compute. With 0 they run one after the other.
+WORKERS ?= 3
 
 # Debian's names. What the program needs to be built and to run:
 RUN_PACKAGES = python3 python3-venv python3-dev gcc libc6-dev libdb5.3-dev

@@ -36,6 +36,9 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         self._by_name: dict[str, argparse.Action] = {}
+        # In the order in which they were added; what is no option is an operand.
+        self.options: list[argparse.Action] = []
+        self.operands: list[argparse.Action] = []
         # What a shell may offer for an option that takes other values, too; for the first operand by its name.
         self.suggestions: dict[str, tuple[str, ...]] = {}
 
@@ -46,7 +49,14 @@ class Parser(argparse.ArgumentParser):
         """
         action = self.add_argument(*(_dashed(name) for name in names), **keywords)  # type: ignore[arg-type]
         self._by_name.update(dict.fromkeys(names, action))
+        self.options.append(action)
         self.suggestions[action.dest] = tuple(suggest)
+
+    def operand(self, name: str, suggest: Iterable[str] = (), **keywords: object) -> None:
+        """Add an argument that is no option, which --help leaves to the usage; the rest as for add_argument."""
+        action = self.add_argument(name, help=argparse.SUPPRESS, **keywords)  # type: ignore[arg-type]
+        self.operands.append(action)
+        self.suggestions[name] = tuple(suggest)
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """The options of this command line. Raises UsageError."""

@@ -24,7 +24,6 @@ MAY_IMPORT = {
     "accounts": {"errors"},
     "listfiles": {"greylist", "errors"},
     "commandline": {"errors"},
-    "completion": {"errors", "commandline"},
     "greylist": {"greylist", "errors"},
     "protocol": {"protocol", "greylist", "errors"},
     "facts": {"facts", "greylist", "errors"},

@@ -7,13 +7,14 @@ import argparse
 import subprocess
 
 import pytest
+from completion import Option, bash_completion, options_of, takes_files, zsh_completion
 
-from postgrey_py.completion import Option, bash_completion, options_of, takes_files, zsh_completion
+from postgrey_py.commandline import Parser
 
 
-def parser(**option: object) -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser("the-tool", add_help=False)
-    made.add_argument("--thing", **option)  # type: ignore[arg-type]
+def parser(**option: object) -> Parser:
+    made = Parser("the-tool", "It does things.")
+    made.option("thing", **option)  # type: ignore[arg-type]
     return made
 
 
@@ -77,7 +78,7 @@ def test_words_to_choose_from_are_offered() -> None:
 @pytest.mark.parametrize("dest", ["files", "pattern"])
 def test_arguments_are_files_where_they_are_called_so(dest: str) -> None:
     made = parser()
-    made.add_argument(dest, nargs="*")
+    made.operand(dest, nargs="*")
     assert takes_files(made) is (dest == "files")
     assert ("compgen -f" in bash_completion(made)) is (dest == "files")
 

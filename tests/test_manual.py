@@ -14,11 +14,9 @@ from typing import NamedTuple
 
 import pytest
 
-from postgrey_py.commands import clients_dump, search
-from postgrey_py.commands.replay import main as policy_test
-from postgrey_py.commands.report import options as report_options
+from postgrey_py.commands.registry import COMMANDS
 from postgrey_py.daemon.clock import DISTRUST_SECONDS, LARGEST_STEP, SHORTEST_WINDOW
-from postgrey_py.daemon.options import AUTO_WHITELIST_CLIENTS, MAX_LISTEN_QUEUE_SIZE, make_parser
+from postgrey_py.daemon.options import AUTO_WHITELIST_CLIENTS, MAX_LISTEN_QUEUE_SIZE
 from postgrey_py.daemon.outage import CALM_SECONDS, COMPLAINT_SECONDS, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
 from postgrey_py.daemon.upkeep import CHECKPOINT_SECONDS, CLEAN_UP_SECONDS, FIRST_CLEAN_UP_SECONDS, INSIST_SECONDS
 from postgrey_py.database.environment import CLIENTS, TRIPLETS
@@ -45,14 +43,8 @@ class Page(NamedTuple):
     make_parser: Callable[[], argparse.ArgumentParser]
 
 
-SERVER = Page(ROOT / "man" / "postgrey.8", make_parser)
-PAGES = [
-    SERVER,
-    Page(ROOT / "man" / "postgreyreport.1", report_options.make_parser),
-    Page(ROOT / "man" / "policy-test.8", policy_test.make_parser),
-    Page(ROOT / "man" / "postgrey-search.1", search.make_parser),
-    Page(ROOT / "man" / "postgrey_clients_dump.8", clients_dump.make_parser),
-]
+PAGES = [Page(ROOT / "man" / command.page, command.make_parser) for command in COMMANDS]
+SERVER = next(page for page in PAGES if page.path.name == "postgrey.8")
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path.name)
 

@@ -89,7 +89,7 @@ def make_parser() -> Parser:
     parser.option("whitelist-clients", metavar="FILE", action="append", help="the server's option; repeatable")
     parser.option("whitelist-recipients", metavar="FILE", action="append", help="the server's option; repeatable")
     add_common_options(parser)
-    parser.add_argument("patterns", nargs="*", type=user_pattern, help=argparse.SUPPRESS)
+    parser.operand("patterns", nargs="*", type=user_pattern)
     return parser
 
 

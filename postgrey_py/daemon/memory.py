@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import mmap
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -40,7 +41,7 @@ class Shortage:
         self._clock = clock
         self._relieve = relieve
         self._recover = recover
-        self._ballast = [bytearray(BALLAST_PIECE) for _ in range(BALLAST_PIECES)]
+        self._ballast = [mmap.mmap(-1, BALLAST_PIECE) for _ in range(BALLAST_PIECES)]
         self._times = 0
         self._told_at = float("-inf")
         self._is_spent = asyncio.Event()
@@ -48,7 +49,7 @@ class Shortage:
     def met(self, place: str) -> None:
         """Memory ran out `place`, which was given up. Never raises."""
         if self._ballast:
-            self._ballast.pop()
+            self._ballast.pop().close()
         with contextlib.suppress(MemoryError):
             self._times += 1
             self._is_spent.set()
@@ -81,14 +82,14 @@ class Shortage:
         while True:
             await self._is_spent.wait()
             await asyncio.sleep(PAUSE_SECONDS)
-            with contextlib.suppress(MemoryError):
+            with contextlib.suppress(MemoryError, OSError):
                 self._is_spent.clear()
                 if not self._recover():
                     self._is_spent.set()
                 while len(self._ballast) < BALLAST_PIECES:
                     # Where this fails it is tried again.
                     self._is_spent.set()
-                    self._ballast.append(bytearray(BALLAST_PIECE))
+                    self._ballast.append(mmap.mmap(-1, BALLAST_PIECE))
 
 
 def run_to_the_end(

@@ -198,7 +198,7 @@ def make_parser() -> Parser:
         "whitelist-recipients", type=_path, metavar="FILE", action="append", help="recipients to let pass; repeatable"
     )
     value("x-greylist-header", type=_text, metavar="TEXT", help="header for mail that was delayed; %%t %%v %%d %%h")
-    parser.add_argument("stray", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    parser.operand("stray", nargs=argparse.REMAINDER)
     return parser
 
 

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from postgrey_py.commands.registry import COMMANDS
 from tests.commands.running import environment
 from tests.support.servers import ROOT
 
 COMPLETIONS = ROOT / "completions"
-COMMANDS = {"policy-test", "postgrey", "postgrey-search", "postgrey_clients_dump", "postgreyreport"}
 
 TIMEOUT = 60.0
 TAB = "\t"
@@ -33,10 +33,9 @@ def test_they_are_up_to_date(tmp_path: Path) -> None:
 
 
 def test_every_command_has_them() -> None:
-    scripts = {path.name for path in (ROOT / "scripts").iterdir() if path.is_file()}
-    assert scripts == COMMANDS
-    assert {path.name for path in (COMPLETIONS / "bash").iterdir()} == COMMANDS
-    assert {path.name for path in (COMPLETIONS / "zsh").iterdir()} == {f"_{name}" for name in COMMANDS}
+    names = {command.name for command in COMMANDS}
+    assert {path.name for path in (COMPLETIONS / "bash").iterdir()} == names
+    assert {path.name for path in (COMPLETIONS / "zsh").iterdir()} == {f"_{name}" for name in names}
 
 
 class Shell:
@@ -99,14 +98,14 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shell(request: pytest.FixtureRequest, directory: Path) -> Iterator[Shell]:
     """Each shell with the completions of all commands."""
     if request.param == "bash":
-        command = ["bash", "--noprofile", "--norc", "-i"]
-        setup = [f"source {COMPLETIONS / 'bash' / name}" for name in COMMANDS]
+        shell_command = ["bash", "--noprofile", "--norc", "-i"]
+        setup = [f"source {COMPLETIONS / 'bash' / command.name}" for command in COMMANDS]
     else:
-        command = ["zsh", "-f", "-i"]
+        shell_command = ["zsh", "-f", "-i"]
         setup = [f"fpath=({COMPLETIONS / 'zsh'} $fpath)", "autoload -Uz compinit", "compinit -u -D"]
-    setup += [f"{name}() {{ printf ARGUMENTS; printf ' <%s>' \"$@\"; echo; }}" for name in COMMANDS]
+    setup += [f"{command.name}() {{ printf ARGUMENTS; printf ' <%s>' \"$@\"; echo; }}" for command in COMMANDS]
     (directory / "setup").write_text("\n".join(setup))
-    shell = Shell(command, directory)
+    shell = Shell(shell_command, directory)
     try:
         shell.run("source ./setup")
         yield shell

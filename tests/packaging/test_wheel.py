@@ -19,6 +19,7 @@ from zipfile import ZipFile
 
 import pytest
 
+from postgrey_py.commands.registry import COMMANDS
 from tests.support.policy import ask
 from tests.support.servers import ROOT, PolicyServer
 
@@ -155,9 +156,7 @@ def test_it_runs_what_was_installed(environment: Path, tmp_path: Path) -> None:
     assert Path(result.stdout).is_relative_to(environment)
 
 
-@pytest.mark.parametrize(
-    "command", ["policy-test", "postgrey", "postgrey-search", "postgrey_clients_dump", "postgreyreport"]
-)
+@pytest.mark.parametrize("command", [command.name for command in COMMANDS])
 def test_commands_show_their_manuals(environment: Path, tmp_path: Path, command: str) -> None:
     result = subprocess.run(
         [environment / "bin" / command, "--man"],

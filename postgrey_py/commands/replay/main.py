@@ -58,9 +58,8 @@ def make_parser() -> Parser:
     parser.option("latency", action="store_true", help="say how long answers took")
     parser.option("rate", type=_rate, metavar="N", help="ask N times a second (default: as fast as it is answered)")
     parser.option("verbose", "v", action="store_true", help="print requests and answers")
-    parser.add_argument("service", nargs="?", help=argparse.SUPPRESS)
-    parser.suggestions["service"] = ("inet:", "unix:")
-    parser.add_argument("files", nargs="*", help=argparse.SUPPRESS)
+    parser.operand("service", nargs="?", suggest=("inet:", "unix:"))
+    parser.operand("files", nargs="*")
     return parser
 
 

@@ -102,7 +102,7 @@ def make_parser() -> Parser:
     flag("tab", help="separate columns by tabs")
     value("user", "u", metavar="USER", help=f"run as this user (default for root: {PATHS.user})")
     flag("verbose", "v", help="say on standard error what is done")
-    parser.add_argument("files", nargs="*", help=argparse.SUPPRESS)
+    parser.operand("files", nargs="*")
     return parser
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Completion of the commands' options in bash and zsh, generated from their parsers.
 
-Called by `build-aux/completions` alone, which writes the files under `completions/`.
+Used by `build-aux/completions`, which writes the files under `completions/`.
 """
 
 from __future__ import annotations
@@ -52,29 +52,23 @@ class Option(NamedTuple):
     help: str
 
 
-def options_of(parser: argparse.ArgumentParser) -> list[Option]:
+def options_of(parser: Parser) -> list[Option]:
     """The options that --help shows, in its order."""
-    # argparse has no public way to its options.
-    actions = (action for action in parser._actions if action.option_strings and action.help != argparse.SUPPRESS)
-    return [_option(action, _suggestions(parser, action)) for action in actions]
+    actions = (action for action in parser.options if action.help != argparse.SUPPRESS)
+    return [_option(action, parser.suggestions.get(action.dest, ())) for action in actions]
 
 
-def first_operands(parser: argparse.ArgumentParser) -> tuple[str, ...]:
+def first_operands(parser: Parser) -> tuple[str, ...]:
     """How the first argument that is no option may begin, where the parser says so."""
-    operands = parser._get_positional_actions()
-    return _suggestions(parser, operands[0]) if operands else ()
+    return parser.suggestions.get(parser.operands[0].dest, ()) if parser.operands else ()
 
 
-def _suggestions(parser: argparse.ArgumentParser, action: argparse.Action) -> tuple[str, ...]:
-    return parser.suggestions.get(action.dest, ()) if isinstance(parser, Parser) else ()
-
-
-def takes_files(parser: argparse.ArgumentParser) -> bool:
+def takes_files(parser: Parser) -> bool:
     """Whether the arguments that are no options are files."""
-    return any(action.dest == "files" for action in parser._get_positional_actions())
+    return any(action.dest == "files" for action in parser.operands)
 
 
-def bash_completion(parser: argparse.ArgumentParser) -> str:
+def bash_completion(parser: Parser) -> str:
     """The file for bash-completion's directory; it works without bash-completion too."""
     options = options_of(parser)
     function = "_" + parser.prog.replace("-", "_")
@@ -112,7 +106,7 @@ complete -F {function} {parser.prog}
 """
 
 
-def zsh_completion(parser: argparse.ArgumentParser) -> str:
+def zsh_completion(parser: Parser) -> str:
     """The file for a directory of zsh's fpath, to be named after the command with `_` before it."""
     specifications = [specification for option in options_of(parser) for specification in _zsh_specifications(option)]
     if words := first_operands(parser):
