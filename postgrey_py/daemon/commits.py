@@ -158,7 +158,7 @@ class Commits:
             self._start_flush()
         else:
             # What was committed during a flush that is back by now goes with this one.
-            answers, self._committed = self._committed + answers, []
+            answers[:0], self._committed = self._committed, []
             self._flush_in_loop(answers)
 
     def when_quiet(self, callback: Callable[[], None]) -> None:

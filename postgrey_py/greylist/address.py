@@ -20,15 +20,12 @@ class Address(NamedTuple):
 
     def text(self) -> str:
         """The address as 1.37 writes it: IPv6 in full, without compression or leading zeros, in capitals."""
-        value, bits = self
-        return inet_ntop(AF_INET, value.to_bytes(4, "big")) if bits == IPV4_BITS else format_address(value, bits)
+        return format_address(self.value, self.bits)
 
     def network(self, prefix_length: int) -> str:
         """The address of the network of `prefix_length` bits that this address is in, written like `text()`."""
-        value, bits = self
-        host_bits = bits - prefix_length
-        value = value >> host_bits << host_bits
-        return inet_ntop(AF_INET, value.to_bytes(4, "big")) if bits == IPV4_BITS else format_address(value, bits)
+        host_bits = self.bits - prefix_length
+        return format_address(self.value >> host_bits << host_bits, self.bits)
 
 
 def format_address(value: int, bits: int) -> str:

@@ -66,12 +66,13 @@ async def never() -> None:
 
 
 class World:
-    """Commits over a real store. `sent` has what was answered, in order."""
+    """Commits over a real store. `sent` has what was answered, in order, `given_up` what will not be."""
 
     def __init__(self, store: OpenStore) -> None:
         self.store = store
         self.disk, self.loop = Disk(), Loop()
         self.sent: list[bytes] = []
+        self.given_up: list[bytes] = []
         self.seconds = 0.0
         log = Log(Sink(), Level.DEBUG, marks_complaints=True)
         self.outage = Outage(never, log, lambda: 0.0)
@@ -85,7 +86,7 @@ class World:
 
     def answer(self, octets: bytes, *, writes: bool = True, is_alone: bool = False) -> None:
         """Decide one request, and end the turn."""
-        slot = Replies(self.sent.append, lambda: None, lambda: None).expect()
+        slot = Replies(self.sent.append, lambda: None, lambda: self.given_up.append(octets)).expect()
         slot.octets, slot.is_stored = octets, writes
         if writes:
             self.store.triplets[octets] = b"1,1"
@@ -145,6 +146,22 @@ def test_what_was_committed_during_a_flush_goes_with_the_next_one_wherever_that_
     world.disk.come_back(SHORT_FLUSH_SECONDS / 2)
     assert world.sent == [b"a", b"b", b"c"]
     assert world.disk.under_way == []
+
+
+def test_all_who_wait_for_a_flush_that_meets_a_lack_of_memory_are_let_go(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_out() -> None:
+        raise MemoryError
+
+    world.answer(b"a")
+    world.answer(b"b")
+    world.commits.settle()
+    world.answer(b"c")
+    monkeypatch.setattr(world.store, "flush", run_out)
+    world.disk.come_back(SHORT_FLUSH_SECONDS / 2)
+    assert world.sent == [b"a"]
+    assert world.given_up == [b"b", b"c"]
 
 
 @pytest.mark.parametrize(
