@@ -4,26 +4,11 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from postgrey_py.greylist.address import IPV4_BITS, IPV6_BITS, Address, format_address, parse_address
-
-untimed = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
-
-latin1 = st.binary(max_size=40).map(lambda octets: octets.decode("latin-1"))
-ipv4_values = st.integers(0, 2**32 - 1)
-# Written as IPv6, an IPv4-mapped address is read as the IPv4 address that it carries.
-ipv6_values = st.integers(0, 2**128 - 1).filter(lambda value: value >> 32 != 0xFFFF)
-addresses = ipv4_values.map(lambda value: Address(value, IPV4_BITS)) | ipv6_values.map(
-    lambda value: Address(value, IPV6_BITS)
-)
-
-
-def address(text: str) -> Address:
-    parsed = parse_address(text)
-    assert parsed is not None, text
-    return parsed
+from postgrey_py.greylist.address import IPV4_BITS, Address, format_address, parse_address
+from tests.greylist.strategies import address, addresses, latin1, untimed
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ import hashlib
 import re
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from postgrey_py.greylist.address import IPV4_BITS, IPV6_BITS, Address, parse_address
+from postgrey_py.greylist.address import Address, parse_address
 from postgrey_py.greylist.keys import (
     Layout,
     client_key,
@@ -22,22 +22,7 @@ from postgrey_py.greylist.keys import (
     triplet_key,
 )
 from postgrey_py.greylist.settings import Settings
-
-untimed = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
-
-latin1 = st.binary(max_size=40).map(lambda octets: octets.decode("latin-1"))
-ipv4_values = st.integers(0, 2**32 - 1)
-# Written as IPv6, an IPv4-mapped address is read as the IPv4 address that it carries.
-ipv6_values = st.integers(0, 2**128 - 1).filter(lambda value: value >> 32 != 0xFFFF)
-addresses = ipv4_values.map(lambda value: Address(value, IPV4_BITS)) | ipv6_values.map(
-    lambda value: Address(value, IPV6_BITS)
-)
-
-
-def address(text: str) -> Address:
-    parsed = parse_address(text)
-    assert parsed is not None, text
-    return parsed
+from tests.greylist.strategies import address, addresses, latin1, untimed
 
 
 @pytest.mark.parametrize(
