@@ -35,7 +35,7 @@ _DEFAULT = re.compile(r" \(default[^)]*\)")
 
 
 class Option(NamedTuple):
-    """What a shell has to know of an option.
+    """An option, as far as a shell has to know it.
 
     `names` are all its spellings without dashes; `offered` are those to choose from, with dashes, the long one first.
     `kind` of its value is "directory", "file", "user", "group" or "" for anything; `words` are all values, if few.
@@ -59,7 +59,7 @@ def options_of(parser: Parser) -> list[Option]:
 
 
 def first_operands(parser: Parser) -> tuple[str, ...]:
-    """How the first argument that is no option may begin, where the parser says so."""
+    """Return the ways in which the first argument that is no option may begin, where the parser says so."""
     return parser.suggestions.get(parser.operands[0].dest, ()) if parser.operands else ()
 
 

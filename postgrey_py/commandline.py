@@ -107,7 +107,7 @@ def canonical_arguments(arguments: Sequence[str], options: dict[str, argparse.Ac
 
 
 def _suggest(name: str, options: dict[str, argparse.Action]) -> str:
-    """What to add to an error about this name: the option that was probably meant, if there is one."""
+    """Return the end of an error about this name: the option that was probably meant, or nothing."""
     wanted = name.replace("_", "-").lower()
     if wanted.startswith("no-"):
         # The nearest would be its opposite.
@@ -166,7 +166,7 @@ def show_manual(page: str) -> NoReturn:
 
 
 def find_manual(page: str) -> Path:
-    """Where this manual page is: beside the source, or where it was installed. Raises PostgreyError."""
+    """Return the path of this manual page: beside the source, or where it was installed. Raises PostgreyError."""
     section = f"man{page.rpartition('.')[2]}"
     installed = [prefix / "share" / "man" / section for prefix in find_prefixes()]
     for directory in (Path(__file__).resolve().parents[1] / "man", *installed):

@@ -107,7 +107,7 @@ def sort_clients(clients: list[Client], order: str | None) -> None:
 
 
 def rows(clients: Sequence[Client], names: Mapping[str, str], min_count: int) -> Iterator[Mapping[str, Value]]:
-    """What is to say of each client, by COLUMNS."""
+    """Yield a row for each client, its values by COLUMNS."""
     for client in clients:
         yield {
             "address": client.text,

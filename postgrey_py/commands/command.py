@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the main of every tool needs: the options all have, one-line errors, closed pipes, signals, the exit status.
+"""The frame of every command: options that all have, one-line errors, closed pipes, signals, the exit status.
 
 A tool is a module with a `make_parser()`, a `run(options)`, and a `main` that hands both to `run_command`:
 

@@ -61,7 +61,7 @@ class Question(NamedTuple):
 
 
 class Nameserver(NamedTuple):
-    """Where a name server listens."""
+    """The address of a name server."""
 
     address: str
     port: int
@@ -110,6 +110,7 @@ class Resolver:
         is_silent = self.is_given_up
 
         async def work() -> None:
+            """Ask one question after the other; none any more once the name server is silent."""
             nonlocal done, is_silent
             for question in waiting:
                 if is_silent:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What tools print for people and for machines: safe text, times, CSV and JSON."""
+"""Output of the commands for people and for machines: safe text, times, CSV and JSON."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ class LogText:
 
     @property
     def skipped(self) -> int:
-        """How many lines could not be read."""
+        """The number of lines that could not be read."""
         return self._skipped.count + (0 if self.has_bare_messages else self._strange.count)
 
     @property
@@ -134,7 +134,7 @@ class LogText:
 
 @dataclass(slots=True)
 class _Skipped:
-    """How many lines of a kind could not be read; what to say of the first of them, and how many lines it ends."""
+    """The number of lines of a kind that could not be read; what to say of the first, and how many lines it ends."""
 
     count: int = 0
     first: str = ""
@@ -210,7 +210,7 @@ def _decompress_zstd(name: str, file: io.BufferedReader) -> io.BufferedIOBase:
 
 
 class _CommandOutput(io.RawIOBase):
-    """What a command makes of a file; an OSError at its end when the command fails."""
+    """The output of a command that reads a file. Its end raises OSError where the command has failed."""
 
     def __init__(self, command: Sequence[str], file: io.BufferedReader) -> None:
         self._process = subprocess.Popen(command, stdin=file, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -240,5 +240,5 @@ class _CommandOutput(io.RawIOBase):
 
 
 def _explain(error: Exception) -> str:
-    """What the operating system or a decompressor says, in one line."""
+    """Return the text of an error of the operating system or a decompressor, in one line."""
     return " ".join(str(getattr(error, "strerror", None) or error).split())

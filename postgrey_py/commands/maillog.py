@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a mail log says about greylisting: lines of Postfix that reject, and the server's own lines `action=`.
+"""Reads the lines of a mail log about greylisting: rejections of Postfix, and the server's own lines `action=`.
 
 Each deferred mail has one of both kinds where Postfix asks the server, and one of the second kind where Exim does.
 Text is Latin-1, one character for each byte. What the events add up to is the business of `history`.
@@ -21,7 +21,7 @@ from postgrey_py.errors import PatternError, UsageError
 
 
 class Kind(enum.Enum):
-    """What happened to a mail."""
+    """The kinds of events in the life of a mail."""
 
     REJECTED = "Postfix told the client to come back later, in the words of greylisting"
     WARNED = "Postfix only warned that it would have told so (warn_if_reject), and took the mail"
@@ -97,10 +97,10 @@ _PASS_KINDS = {
 
 
 def compile_greylist_text(text: str) -> Callable[[bytes], object]:
-    """What finds the text of greylisted mail in a log line: a pattern in Perl's syntax. Raises UsageError.
+    """Return a function that finds the text of greylisted mail in a log line. Raises UsageError.
 
-    `%s` and `%r` stand for any number and any domain, as in the text that the server is given. A search that takes too
-    long raises PostgreyError.
+    `text` is a pattern in Perl's syntax; `%s` and `%r` stand for any number and any domain, as in the text that the
+    server is given. A search that takes too long raises PostgreyError.
     """
     pattern = text.replace("%s", r"\d+").replace("%r", r"\S+").encode("utf-8", "surrogateescape")
     if pattern.replace(b" ", b"").isalnum():
@@ -114,7 +114,7 @@ def compile_greylist_text(text: str) -> Callable[[bytes], object]:
 
 
 class EventReader:
-    """What a log says about greylisting, in its order; lines that can't be read are counted there.
+    """The events of a log, in their order; lines that can't be read are counted by the log.
 
     `has_greylist_text` finds the text with which the server defers mail. Where Postfix tells of deferrals, what the
     server tells of them is left out; `is_of_postfix` is true once a line has shown that, `has_events` once there was
@@ -238,7 +238,7 @@ def _is_of_postfix(line: bytes) -> bool:
 
 
 def read_line(line: str) -> Reading:
-    """What one line says; None when that is nothing about greylisting."""
+    """Return the event of one line; None where it is not about greylisting."""
     head = find_head(line)
     if head is None:
         return Unreadable.STRANGE

@@ -13,7 +13,7 @@ from postgrey_py.greylist.settings import Settings
 
 
 def whole_number(least: int, most: int) -> Callable[[str], int]:
-    """What reads a number between these two, for argparse."""
+    """Return a function for argparse that reads a whole number between these two."""
 
     def read(text: str) -> int:
         if not re.fullmatch(r"\d{1,18}", text, re.ASCII) or not least <= int(text) <= most:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What Postfix logs of a recipient that it refuses, taken apart; for the report and for `policy-test`.
+"""Takes apart the line that Postfix logs of a refused recipient; for the report and for `policy-test`.
 
     NOQUEUE: reject: RCPT from NAME[ADDRESS]: 450 4.2.0 <RECIPIENT>: Recipient address rejected: TEXT;
     from=<SENDER> to=<RECIPIENT> proto=ESMTP helo=<HELO>

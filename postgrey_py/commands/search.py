@@ -121,7 +121,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def rows(found: Iterable[tuple[Triplet, Standing]], names: Mapping[str, str]) -> Iterator[Mapping[str, Value]]:
-    """What is to say of each triplet, by COLUMNS."""
+    """Yield a row for each triplet, its values by COLUMNS."""
     for triplet, standing in found:
         yield {
             "first_seen": iso_time(triplet.first_seen),

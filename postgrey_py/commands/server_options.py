@@ -37,7 +37,7 @@ _SERVER = "postgrey"
 
 
 class Places(NamedTuple):
-    """Where to look: the directory of processes, and files in which variables of the shell are set."""
+    """Places to look at: the directory of processes, and files in which variables of the shell are set."""
 
     processes: Path | None = Path("/proc")
     # Debian's; EPEL's.
@@ -49,7 +49,7 @@ PLACES = Places()
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """What is known of the server's options: fields of Settings, by name, that were given.
+    """The known options of the server: fields of Settings, by name, that were given.
 
     `source` says where, for people; it is None where nothing was found. `remarks` are what the user must know:
     what was not understood, and which of several servers was taken.

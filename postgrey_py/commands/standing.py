@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What became of a triplet's mail: whether it has passed, would pass at once by now, or is still waiting.
+"""The standing of a triplet's mail: it has passed, would pass at once by now, or is still waiting.
 
 A record tells when its triplet was seen, and nothing of mail that passed later because of the auto-whitelist or a
 whitelist: for those, the other database and the lists are asked. Called by `search`.
@@ -118,7 +118,7 @@ def shown_network(key: TripletKey, settings: Settings) -> int | None:
 
 
 def _bare_length(address: Address, settings: Settings) -> int:
-    """How much of an address without mask is that of a network: all where it can't be one of the usual size."""
+    """Return the mask of an address without one: all bits where it can't be a network of the usual size."""
     length = settings.ipv4cidr if address.bits == IPV4_BITS else settings.ipv6cidr
     return length if address.value & ((1 << (address.bits - length)) - 1) == 0 else address.bits
 

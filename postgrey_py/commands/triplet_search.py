@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which records of the database a search wants, and in which order. Called by `search`."""
+"""The records of the database that a search wants, and their order. Called by `search`."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Client(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which triplets are wanted, apart from their state; None is any."""
+    """The wanted triplets, apart from their state; None is any."""
 
     recipient: UserPattern | None
     sender: UserPattern | None
@@ -92,7 +92,7 @@ class Query:
         return any(self.client.finds(text) for text in texts if text)
 
     def complaints(self) -> list[str]:
-        """What is to be said of patterns that took too long."""
+        """Return the complaint about patterns that took too long."""
         patterns = (self.recipient, self.sender, self.client)
         found = (pattern.complaint() for pattern in patterns if isinstance(pattern, UserPattern))
         return [complaint for complaint in found if complaint is not None]
@@ -135,7 +135,7 @@ class Search:
                     self.others[state] += 1
 
     def results(self, names: Mapping[str, str], order: str) -> Iterator[tuple[Triplet, Standing]]:
-        """What is wanted, by the names of clients, in one of ORDERS."""
+        """Yield the wanted triplets, chosen by the names of clients, in one of ORDERS."""
         if order != KEY:
             self._found.sort(key=lambda found: _time(found[1], order))
         for octets, value in self._found:
@@ -153,7 +153,7 @@ class Search:
                 self.others[standing.state] += 1
 
     def complaints(self) -> Iterator[str]:
-        """What is to be said of records that nothing can be found in."""
+        """Return the complaint about records that nothing can be found in."""
         if self._hashes:
             yield f"hashes (--privacy), in which nothing can be found: {self._hashes} records"
         if self._strange_count:

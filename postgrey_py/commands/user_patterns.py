@@ -39,7 +39,7 @@ class UserPattern:
         return False
 
     def complaint(self) -> str | None:
-        """What is to be said of texts that took too long, if there were any."""
+        """Return the complaint about texts that took too long, if there were any."""
         if not self.given_up:
             return None
         return f"{self.text!r} takes too long: {self.given_up} times it was given up and taken for no match"

@@ -44,7 +44,7 @@ def read_clocks() -> Reading:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """What is thought of the wall clock since the last look: it is not trusted before `until`, because of `reason`."""
+    """The trust in the wall clock since the last look: there is none before `until`, because of `reason`."""
 
     last: Reading
     until: float = float("-inf")
@@ -60,7 +60,7 @@ class Trust:
 
 
 def look(trust: Trust, now: Reading) -> Trust:
-    """What is thought of the clock now: it is not trusted for a day when it has jumped since the last look."""
+    """Return the trust in the clock after this look: none for a day when it has jumped since the last one."""
     jump = (now.wall - trust.last.wall) - (now.steady - trust.last.steady)
     if abs(jump) <= LARGEST_STEP:
         return replace(trust, last=now)
@@ -80,7 +80,7 @@ def format_span(seconds: float) -> str:
 
 
 class Evidence:
-    """What the records that were there at the start tell of the time of the start."""
+    """The evidence of the time of the start in the records that were there then."""
 
     def __init__(self, started: int, settings: Settings) -> None:
         self._started = started
@@ -103,7 +103,7 @@ class Evidence:
         return self._is_recent
 
     def doubt(self) -> str:
-        """Why the clock may have been wrong at the start; nothing where there is no reason to think so."""
+        """Return the reason to think that the clock was wrong at the start; nothing where there is none."""
         if self._is_recent:
             return ""
         if self._newest is not None:

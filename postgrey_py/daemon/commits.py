@@ -46,7 +46,7 @@ class Clock(Protocol):
 
 
 class Timer(Protocol):
-    """What call_later returns."""
+    """A timer of the event loop, from call_later."""
 
     def cancel(self) -> None: ...
 
@@ -266,7 +266,7 @@ class Commits:
             self._outage.failed(error)
 
     def _let_pass(self, answers: list[Slot], failure: DatabaseError) -> None:
-        """What was decided is not on the disk: nobody is deferred, and no line says so."""
+        """Let these pass, since their records are not on the disk: nobody is deferred, and no line says so."""
         self._outage.passed(sum(bool(answer.octets) and not answer.is_counted for answer in answers))
         self._outage.failed(failure)
         for slot in answers:

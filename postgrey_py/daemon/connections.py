@@ -43,7 +43,7 @@ class Connections(Generic[Connection]):
 
     @property
     def leaving(self) -> int:
-        """How many are being closed, and may still have a descriptor."""
+        """The number of those that are being closed, and may still have a descriptor."""
         return len(self._leaving)
 
     def expect(self, connection: Connection) -> None:

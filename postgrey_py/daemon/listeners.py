@@ -28,7 +28,7 @@ _WILDCARDS: dict[int, str] = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
 
 
 class Endpoint(NamedTuple):
-    """Where to listen by TCP.
+    """An address to listen on by TCP.
 
     `host` is an address as the system writes it; `scope` is the interface of a link-local one.
     """
@@ -109,7 +109,7 @@ def close_listeners(listeners: Iterable[socket.socket]) -> None:
 
 
 def describe_listener(listener: socket.socket) -> str:
-    """Where it listens, as Postfix's main.cf writes it."""
+    """Return the address of a listener, as Postfix's main.cf writes it."""
     name = listener.getsockname()
     if listener.family == socket.AF_UNIX:
         return f"unix:{os.fsdecode(name)}".replace("\0", "@")
@@ -117,7 +117,7 @@ def describe_listener(listener: socket.socket) -> str:
 
 
 def _endpoints_of(listener: socket.socket) -> list[Endpoint]:
-    """Where a socket that was passed listens; one for all IPv6 addresses may be for all of IPv4, too."""
+    """Return the addresses of a socket that was passed; one for all IPv6 addresses may be for all of IPv4, too."""
     if listener.family not in _WILDCARDS:
         return []
     endpoint = _endpoint(listener.family, listener.getsockname())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where log lines go: standard error in the foreground, syslog in the background, with the levels of 1.37.
+"""The log and its destinations: standard error in the foreground, syslog in the background, with the levels of 1.37.
 
 Nothing here may stop the server: a log that takes no line within a tenth of a second loses lines instead, and says
 how many once it takes them again.

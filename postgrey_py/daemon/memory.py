@@ -28,7 +28,7 @@ PAUSE_SECONDS = 1.0
 
 
 class Shortage:
-    """What is done when memory runs out. One per server.
+    """Measures against a lack of memory. One per server.
 
     `relieve` gives memory back, and takes less from then on. `recover` takes more again, step by step, and tells when
     that is as much as ever. `clock` is that of the event loop.

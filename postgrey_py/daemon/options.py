@@ -34,7 +34,7 @@ _ZERO_IS_DEFAULT = ("delay", "max_age", "ipv4cidr", "ipv6cidr")
 
 
 class CommandLine(NamedTuple):
-    """What the command line asks for: an `action`, and how.
+    """The request of a command line: an `action`, and its settings.
 
     The actions are "serve", "check", "help", "man", "version", and each kind of start-up file, to print it.
     `warnings` are for the log: what was given but is not used, or can't work.

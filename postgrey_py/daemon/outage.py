@@ -27,7 +27,7 @@ CALM_SECONDS = 60.0
 
 
 def next_pause(pause: float) -> float:
-    """How long to wait before the try after one that was waited for so long."""
+    """Return the pause before the next try, after one of so many seconds."""
     return min(max(FIRST_PAUSE_SECONDS, 2 * pause), LONGEST_PAUSE_SECONDS)
 
 

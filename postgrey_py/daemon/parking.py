@@ -16,7 +16,7 @@ MAX_PARKED = 5000
 
 
 class Timer(Protocol):
-    """What the event loop's call_later returns."""
+    """A timer of the event loop, from call_later."""
 
     def cancel(self) -> None: ...
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What Linux lets a process give up beside its user: capabilities, and the gaining of privileges by what it executes.
+"""Privileges that Linux lets a process give up beside its user: capabilities, and gaining more by what it executes.
 
 Elsewhere, and where it is not permitted (a service manager may have done it before), nothing happens.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What holds for the process however it was started: standard streams, name, mask, limits, and whose rights it has."""
+"""Properties of the process however it was started: standard streams, name, mask, limits, and whose rights it has."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def find_account(settings: Settings) -> Account | None:
 
 
 def prepare_process(arguments: list[str]) -> None:
-    """What holds for the process however it was started: its name, its mask, and as many open files as are allowed."""
+    """Set the name of the process, its mask, its limit of open files, and that terminals do not stop it."""
     setproctitle.setproctitle(" ".join([PROCESS_NAME, *arguments]))
     # `pgrep -x postgrey` goes by this one.
     setproctitle.setthreadtitle(PROCESS_NAME)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What all connections share, and the closing of those that the server can't keep."""
+"""The state that all connections share, and the closing of those that the server can't keep."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Guest(Protocol):
 
 
 class Reception:
-    """What all connections share. One per server.
+    """The state that all connections share. One per server.
 
     `clock` is that of the event loop, `most` how many connections there may be.
     """

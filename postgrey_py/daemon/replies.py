@@ -42,7 +42,7 @@ class Replies:
         self._is_closing = False
 
     def __len__(self) -> int:
-        """How many replies are owed."""
+        """Return the number of replies that are owed."""
         return len(self._slots)
 
     def expect(self) -> Slot:

@@ -185,7 +185,7 @@ class Server:
         self._log.line(Level.WARNING, f"reloaded {self._whitelists.summary()}")
 
     def _log_exception(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """What asyncio would print with a traceback becomes a line in the log."""
+        """Write a line to the log about an error that asyncio would print with a traceback."""
         error = context.get("exception")
         if isinstance(error, MemoryError):
             self.shortage.met("in the event loop")

@@ -37,7 +37,7 @@ _SMF_PREFIX = "/opt/postgrey"
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """Where the program is, and the PYTHONPATH that it needs to find its modules, empty for none."""
+    """The path of the program, and the PYTHONPATH that it needs to find its modules, empty for none."""
 
     program: str
     python_path: str

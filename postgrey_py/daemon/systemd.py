@@ -53,7 +53,7 @@ def _take(descriptor: int) -> PassedSocket:
 
 
 def take_watchdog_seconds(environment: MutableMapping[str, str]) -> float | None:
-    """How long the service manager waits for a sign of life from this process; None when it does not wait.
+    """Return how long the service manager waits for a sign of life from this process; None when it does not wait.
 
     The variables that tell of it leave the environment.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What goes on beside answering: checkpoints, and the clean-up of old records.
+"""Background jobs: checkpoints, and the clean-up of old records.
 
 Checkpoints wait for the disk and run in the worker thread; the clean-up runs in the loop's own thread, because there
 is no lock between two that write, in slices of a few milliseconds with as much time for mail in between.

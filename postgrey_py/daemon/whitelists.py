@@ -62,7 +62,7 @@ class WhitelistFiles:
         return complaints
 
     def summary(self) -> str:
-        """How many entries of each list are in force, and how many lines are not used."""
+        """Return how many entries of each list are in force, and how many lines are not used."""
         lists: list[tuple[str, AnyList]] = [(kind, getattr(self.current, kind)) for kind in KINDS]
         unused = sum(not remark.is_in_force for _, one in lists for remark in one.remarks)
         counts = " and ".join(

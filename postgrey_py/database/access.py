@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who may use the files of a dbdir: what stands in the way, in a line with the command that clears it.
+"""Access to the files of a dbdir: an obstacle is told in a line with the command that clears it.
 
 Nothing is broken where files belong to somebody else, as they do after root restored a backup. Called by
 `environment` before anything is opened, and each time that is opened again.
@@ -78,7 +78,7 @@ def _require_file(dbdir: Path, path: Path, how: int) -> None:
 
 
 def _explain(dbdir: Path, path: Path, number: int | None) -> str:
-    """Why this path can't be used, and the command to paste."""
+    """Return the reason why this path can't be used, with the command to paste."""
     text = os.strerror(number or 0)
     if number == errno.EROFS:
         return f"{text}: mount it read-write, or use another --dbdir"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a repair takes out of the way, until it is known whether that has helped.
+"""Files that a repair takes out of the way, until it is known whether that has helped.
 
 The originals wait in a directory in dbdir. When the database opens without them they get their dated names beside it;
 when it does not, or when the process was killed before it was known, they go back to where they were. A repair that

@@ -77,7 +77,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What DB_CONFIG says, as far as it matters here."""
+    """The settings of DB_CONFIG, as far as they matter here."""
 
     lines: tuple[Line, ...] = ()
     cache_bytes: int = CACHE_BYTES
@@ -87,11 +87,11 @@ class Configuration:
 
     @property
     def log_buffer_bytes(self) -> int:
-        """How large the log's buffer may be: several of them must fit into a log file."""
+        """The largest size of the log's buffer: several of them must fit into a log file."""
         return min(LOG_BUFFER_BYTES, self.log_bytes // 4)
 
     def disobeyed(self) -> Iterator[str]:
-        """What is not done although a line says so, in words for the log."""
+        """Yield the lines that are not obeyed, in words for the log."""
         for line in self.lines:
             if line.name == "set_flags" and line.words[1].lower() in _NOSYNC_FLAGS and _is_on(line):
                 yield f"{line} is not obeyed: what is answered is on the disk before"
@@ -125,7 +125,7 @@ def _split(text: str) -> Iterator[Line]:
 
 
 def _why_refused(dbdir: Path, line: Line) -> str | None:
-    """Why this line can't be obeyed, and what to do, or None."""
+    """Return the reason why this line can't be obeyed, with what to do; None where it can."""
     name, words = line.name, line.words
     if not (name.isascii() and name.isprintable()):
         return "that is no text: correct or remove the line"
@@ -156,7 +156,7 @@ def _why_refused(dbdir: Path, line: Line) -> str | None:
 
 
 def _measure(lines: tuple[Line, ...]) -> Configuration:
-    """What these lines make of the sizes; of what is said twice, the larger counts."""
+    """Return the sizes with these lines obeyed; of what is said twice, the larger counts."""
     cache, log = 0, 0
     most, mutexes, others = 0, 0, _OTHER_REGION_BYTES
     for line in lines:
@@ -185,7 +185,7 @@ def _measure(lines: tuple[Line, ...]) -> Configuration:
 
 
 def _mutexes(cache_bytes: int) -> int:
-    """How many mutexes a cache of this size needs: one for each page, and for each of its hash buckets."""
+    """Return how many mutexes a cache of this size needs: one for each page, and for each hash bucket."""
     return cache_bytes // _PAGE_BYTES * 7 // 5 + 100
 
 

@@ -66,7 +66,7 @@ def copy_whole(source: int, target: int) -> int:
 
 
 def _changed_pages(source: int, target: int, offsets: Iterable[int], length: int, page_size: int) -> list[int]:
-    """Where pages differ in what is read anew at `offsets`; the new reading is written to `target`."""
+    """Read anew at `offsets`, write what differs to `target`, and return where the pages that differ begin."""
     changed = []
     for start in offsets:
         before, after = os.pread(target, length, start), os.pread(source, length, start)
@@ -81,7 +81,7 @@ def _changed_pages(source: int, target: int, offsets: Iterable[int], length: int
 
 
 def _common_length(one: bytes, other: bytes) -> int:
-    """How many bytes the two have in common from the start."""
+    """Return the number of bytes that the two have in common from the start."""
     low, high = 0, min(len(one), len(other))
     while low < high:
         middle = (low + high + 1) // 2

@@ -262,7 +262,7 @@ class Environment:
             return _damage(error)
 
     def _twice(self, attempt: Callable[[], Any]) -> Any:
-        """What the attempt returns; damage only when that is proved, and when it is still there after the proof."""
+        """Return the attempt's result, which is damage only where that is proved and is there again after it."""
         result = attempt()
         if isinstance(result, _Damage):
             require_damage(self.dbdir, self._configuration, str(result))
@@ -271,7 +271,7 @@ class Environment:
 
 
 class _Damage(str):
-    """What seems to be wrong with a file."""
+    """The text of an error that seems to come from a damaged file."""
 
     __slots__ = ()
 

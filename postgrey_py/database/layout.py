@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How Berkeley DB 5.3 lays out its files: names of logs and regions, head of a page, items of a B-tree's leaf.
+"""The files of Berkeley DB 5.3: names of logs and regions, head of a page, items of a B-tree's leaf.
 
 Source: struct _page, BTMETA, BKEYDATA and BOVERFLOW in Berkeley DB's db_page.h, for databases without checksums and
 encryption, which Postgrey's are. Called by whoever reads the files past Berkeley DB.

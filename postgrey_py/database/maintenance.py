@@ -31,7 +31,7 @@ WORTH_COMPACTING = 20
 
 @dataclass(slots=True)
 class Count:
-    """How many records the clean-up of a table has met, and left."""
+    """The number of records that the clean-up of a table has met, and left."""
 
     before: int = 0
     after: int = 0

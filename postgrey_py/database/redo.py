@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the logs know that a damaged database file does not: recovery of a copy of it, past what is unsound.
+"""Recovery of a copy of a damaged database file from the logs, past what is unsound.
 
 Recovery stops at the first page that it can't use, and passes over a file without metadata; what was answered since the
 last checkpoint is then in the logs alone. In the copy, metadata is made anew, and unsound pages look too new to be

@@ -86,7 +86,7 @@ def _fill_regions(dbdir: Path, cache_bytes: int) -> None:
 
 
 def _mapped_bytes() -> dict[int, int]:
-    """How much of each file is in our memory, by its inode."""
+    """Return how many bytes of each file are in our memory, by its inode."""
     mapped: dict[int, int] = {}
     with contextlib.suppress(OSError):
         for line in _MAPS.read_text(encoding="latin-1").splitlines():

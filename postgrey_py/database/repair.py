@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What to do with database files that do not open: nothing is ever deleted, all is copied or set aside first.
+"""Repair of database files that do not open: nothing is ever deleted, all is copied or set aside first.
 
 Called by `environment` while it opens, with the file not in use.
 """

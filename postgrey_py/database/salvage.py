@@ -22,7 +22,7 @@ _CACHE_BYTES = 16 << 20
 
 
 class Salvaged(NamedTuple):
-    """What came of a salvage: where the damaged file is now, and how many records the new one has.
+    """The outcome of a salvage: where the damaged file is now, and how many records the new one has.
 
     `has_stale` tells that a part of them stood on several pages, of which the newest counts; some that the older ones
     have besides may have been deleted before.

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What others know about a request: look-ups that take time, each with a deadline."""
+"""Facts that others know about a request: look-ups that take time, each with a deadline."""

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a request deserves: pure rules, without I/O, clock, event loop or Berkeley DB."""
+"""The rules of greylisting: pure, without I/O, clock, event loop or Berkeley DB."""

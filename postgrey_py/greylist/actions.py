@@ -62,7 +62,7 @@ def find_consequence(action: str, for_exim: bool = False) -> str | None:
 
 
 def _find_slip(word: str, argument: str) -> str | None:
-    """What to say of an action that defers, but otherwise than was meant: `defer if permit`."""
+    """Return the remark about an action that defers, but otherwise than was meant: `defer if permit`."""
     whole = re.sub(r"[\s-]+", "_", f"{word} {argument}".strip()).upper()
     if argument.strip() and whole in DEFERRING:
         return f"defers at once, with a text that begins with '{argument.strip()}'; did you mean {whole}?"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a line of a list of clients means: a domain, an address or network, or a pattern on the client's name.
+"""Reads lines of a list of clients: a domain, an address or network, or a pattern on the client's name.
 
 1.37 takes whatever it does not know for the name of a host, which then never comes. Here what is clearly meant works,
 and everything else gets a remark with the spelling that would work; what 1.37 matches is matched all the same.
@@ -98,7 +98,7 @@ def _read_domain(line: Line, entry: str, entries: Entries) -> None:
 
 
 def _why_no_name(entry: str) -> str:
-    """Why no client ever has this name, and what to write instead."""
+    """Return the reason why no client ever has this name, with what to write instead."""
     if strange := find_strange_character(entry):
         return f"{quote(entry)} has {strange} in it: type it anew"
     if not entry.isascii():

@@ -19,7 +19,7 @@ StoredRecord = tuple[bytes, bytes]
 
 
 class Action(enum.Enum):
-    """What is done with the mail. `text` is the word of `action=` in the log."""
+    """The action taken on a mail. `text` is the word of `action=` in the log."""
 
     PASS = "pass"
     GREYLIST = "greylist"
@@ -48,7 +48,7 @@ class Reason(enum.Enum):
 
 
 class Note(enum.Enum):
-    """What else a decision found, for a line in the log."""
+    """A finding beside the decision, for a line in the log."""
 
     FIRST_SEEN_IN_FUTURE = enum.auto()
     CLIENT_TRUSTED = enum.auto()
@@ -88,7 +88,7 @@ class Wanted(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What others know about a request; it can only speak for the mail. Nobody does where `voucher` is empty."""
+    """Facts about a request, which can only speak for the mail. Nobody vouches for it where `voucher` is empty."""
 
     voucher: str = ""
 

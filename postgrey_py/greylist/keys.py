@@ -80,7 +80,7 @@ def _hash_of(key: bytes) -> bytes:
 
 
 class Layout(enum.Enum):
-    """How a triplet's key names the client."""
+    """The form in which a triplet's key names the client."""
 
     BARE = "an address without mask: that of a network, as a rule"
     HOST = "an address with the mask of a single one"

@@ -76,7 +76,7 @@ class Remark(NamedTuple):
 
 @dataclass(slots=True)
 class Entries:
-    """What the lines of one list add up to, while they are read; each entry with the line that it comes from.
+    """The entries of one list, while its lines are read; each with the line that it comes from.
 
     `names` hold for themselves and, where they are domains, for what is below; `below` only for what is below. The
     `domains` are of recipients, for everybody there but not below, and `users` are `user@domain` for what is below
@@ -160,7 +160,7 @@ def quote(text: str) -> str:
 
 
 def find_strange_character(entry: str) -> str | None:
-    """What is in this entry that nobody can see and that no name or address has; None where there is nothing."""
+    """Name a character of the entry that is invisible and in no name or address; None where there is none."""
     if invisible := _INVISIBLE.search(entry):
         code = ord(invisible[0].encode("latin-1").decode("utf-8"))
         return f"an invisible character (U+{code:04X})"
@@ -169,7 +169,7 @@ def find_strange_character(entry: str) -> str | None:
 
 
 def in_dns(domain: str) -> str | None:
-    """How the DNS writes this domain, Latin-1 text of UTF-8: in ASCII. None where that is not possible."""
+    """Return this domain, Latin-1 text of UTF-8, in ASCII as the DNS has it; None where that is not possible."""
     try:
         text = domain.encode("latin-1").decode("utf-8")
         return text.encode("idna").decode("ascii").lower() if re.fullmatch(r"[\w.-]+", text) else None
@@ -199,7 +199,7 @@ def read_pattern(line: Line, entry: str, entries: Entries, kind: str) -> None:
 
 
 def explain_white_space(entry: str) -> str:
-    """What to do about an entry with white space inside, as the end of a sentence; nothing where that is not clear."""
+    """Return advice about an entry with white space inside, as the end of a sentence; "" where it is unclear."""
     words = entry.replace(",", " ").split()
     joined = "".join(words)
     if len(words) == 2 and re.fullmatch(r"(?i)ok|permit\w*|dunno|relay|accept", words[1]):

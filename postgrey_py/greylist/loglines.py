@@ -16,7 +16,7 @@ _UNLOGGED = ("", "0")
 
 
 class Level(enum.IntEnum):
-    """How much a log line matters; the numbers are those of syslog(3)."""
+    """The level of a log line; the numbers are those of syslog(3)."""
 
     CRITICAL = 2
     ERROR = 3

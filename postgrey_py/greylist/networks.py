@@ -37,7 +37,7 @@ class Network(NamedTuple):
 
 
 class Networks(NamedTuple):
-    """What an entry stands for; and a network as it is taken, where that is not what was written."""
+    """The networks that an entry stands for; and a network as it is taken, where that is not what was written."""
 
     networks: list[Network]
     taken_as: str | None = None

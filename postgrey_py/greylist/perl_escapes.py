@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a backslash means to Perl, and what stands in brackets, written so that `regex` reads it alike.
+"""Perl's escapes and bracketed sets, translated so that `regex` reads them alike.
 
 A part of `perl_syntax`.
 """

@@ -26,7 +26,7 @@ class Table(Protocol):
 
 
 class Records(NamedTuple):
-    """What is known when a request is judged: both databases, and the messages that have got their header."""
+    """The state that a request is judged by: both databases, and the messages that have got their header."""
 
     triplets: Table
     clients: Table

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a line of a list of recipients means: a domain, an address, a user, or a pattern on the address.
+"""Reads lines of a list of recipients: a domain, an address, a user, or a pattern on the address.
 
 As in `client_entries`, what is clearly meant works, and everything else gets a remark with the spelling that would
 work; what 1.37 matches is matched all the same.
@@ -107,7 +107,7 @@ def _is_network(entry: str) -> bool:
 
 
 def _why_no_address(entry: str, domain: str) -> str:
-    """Why no recipient ever has this address, and what to write instead."""
+    """Return the reason why no recipient ever has this address, with what to write instead."""
     if strange := find_strange_character(entry):
         return f"{quote(entry)} has {strange} in it: type it anew"
     if not domain.isascii():

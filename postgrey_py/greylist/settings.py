@@ -15,7 +15,7 @@ SECONDS_PER_DAY = 24 * SECONDS_PER_HOUR
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """Where a system keeps Postgrey's files, and as whom it runs."""
+    """The places of Postgrey's files on a system, and the user that it runs as."""
 
     dbdir: str
     whitelist_clients: str

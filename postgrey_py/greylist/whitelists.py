@@ -34,7 +34,7 @@ def _no_report(_: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """How patterns are watched: a clock of processor time in seconds, and who is told of those that take too long."""
+    """The watch over patterns: a clock of processor time in seconds, and who is told of those that take too long."""
 
     clock: Callable[[], float] = _no_clock
     report: Callable[[str], None] = _no_report
@@ -166,7 +166,7 @@ class _Patterns:
 
 
 def _read(lines: Iterable[Line], read_line: Callable[[Line, Entries], bool]) -> tuple[Entries, int]:
-    """What these lines add up to, and how many are in force."""
+    """Return the entries of these lines, and how many are in force."""
     entries = Entries()
     number = sum(read_line(line, entries) for line in lines)
     return entries, number - sum(not remark.is_in_force for remark in entries.remarks)

@@ -46,7 +46,7 @@ class Attributes(NamedTuple):
 
 
 class RequestShape:
-    """What requests look like here: a mail server sends the same names in the same order every time.
+    """The usual shape of requests: a mail server sends the same names in the same order every time.
 
     One pattern reads such a request, and nothing about it is left to check, in a quarter of the time that its lines
     take one by one. It is learned from what did not fit, and all connections share it. What does not fit costs one

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What Postfix must have asked a policy server, from what it has logged: one question for each recipient of each mail.
+"""The questions that Postfix must have asked, from its log: one for each recipient of each mail.
 
 A recipient that was refused has all of it in one line. For one that was accepted, Postfix tells the client, the sender
 and each recipient in lines of their own, which its queue id holds together. Called by `policy_test`.

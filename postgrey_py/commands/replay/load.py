@@ -36,7 +36,7 @@ Listener = Callable[[bytes, bytes], None]
 
 
 class Service(NamedTuple):
-    """Where a policy server listens: `path` is that of a Unix socket, or None; `text` is how Postfix writes it."""
+    """The address of a policy server: `path` is that of a Unix socket, or None; `text` is how Postfix writes it."""
 
     text: str
     path: str | None
@@ -155,7 +155,7 @@ class _Connection(asyncio.Protocol):
             self._ask_next()
 
     def silence(self) -> float:
-        """How many seconds an answer is overdue."""
+        """Return how many seconds an answer has been waited for; 0 where none is owed."""
         return time.perf_counter() - self._sent if self._question else 0.0
 
     def close(self) -> None:
@@ -172,6 +172,7 @@ class _Connection(asyncio.Protocol):
         self._send()
 
     def data_received(self, data: bytes) -> None:
+        """Take a part of an answer, or all of it; what is no answer ends the load."""
         self._buffer += data
         if not self._question:
             self._load.fail(f"speaks unasked, {_show(self._buffer)}{_DOUBT}")
@@ -196,6 +197,7 @@ class _Connection(asyncio.Protocol):
         self.room.set()
 
     def connection_lost(self, _: Exception | None) -> None:
+        """Ask again where it was closed between answers; fail where an answer was begun or none ever came."""
         self._transport = None
         if not self._question or self._load.failure.done():
             return
@@ -244,7 +246,10 @@ def _show(octets: bytes) -> str:
 
 
 def _explain(error: Exception) -> str:
-    """Why a service could not be reached. asyncio writes addresses into what it tells, and may have tried several."""
+    """Return the reason why a service could not be reached.
+
+    asyncio writes addresses into what it tells, and may have tried several.
+    """
     numbers = re.findall(r"\[Errno (\d+)\]", str(error))
     return ", ".join(dict.fromkeys(os.strerror(int(number)) for number in numbers)) or (
         getattr(error, "strerror", None) or str(error)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which clients a report is about: --skip_clients, --match_clients and --skip_pool of `postgreyreport`."""
+"""The choice of clients for a report: --skip_clients, --match_clients and --skip_pool of `postgreyreport`."""
 
 from __future__ import annotations
 

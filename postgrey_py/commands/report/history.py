@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the events of a mail log add up to: who was deferred, what came back, what passed at once.
+"""The history of mails, added up from the events of a log: deferred, come back, passed at once.
 
 Memory grows with the number of different triplets, not with the log. Whether a mail came back that the log has lost
 sight of is known to the database: see `verdicts`. Called by `report`.
@@ -183,7 +183,7 @@ class History:
 
 
 def make_network_namer(settings: Settings) -> Callable[[Address], str]:
-    """What tells the subnet of a client, as people write it (`192.0.2.0/24`)."""
+    """Return a function that names the subnet of a client, as people write it (`192.0.2.0/24`)."""
 
     @lru_cache(REMEMBERED_CLIENTS)
     def name_network(address: Address) -> str:

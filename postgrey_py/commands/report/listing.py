@@ -19,7 +19,7 @@ _NAMELESS = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a person wants to see the report; the fields are the options of the same name."""
+    """The look of the report; the fields are the options of the same name."""
 
     show_time: bool = False
     show_tries: bool = False

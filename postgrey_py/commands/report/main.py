@@ -148,7 +148,7 @@ def _greylist_pattern(options: argparse.Namespace, settings: Settings) -> str:
 
 
 def _load_client_filter(options: argparse.Namespace) -> IsWanted | None:
-    """What tells which clients the report is about; None where it is about all. Raises PostgreyError."""
+    """Return a test for the clients that the report is about; None where it is about all. Raises PostgreyError."""
     if not (options.skip_clients or options.match_clients or options.skip_pool):
         return None
     from postgrey_py.commands.report.client_filter import ClientFilter
@@ -157,7 +157,7 @@ def _load_client_filter(options: argparse.Namespace) -> IsWanted | None:
 
 
 def _load_plot() -> Draw:
-    """What draws. Raises PostgreyError where matplotlib is missing."""
+    """Return the drawing function. Raises PostgreyError where matplotlib is missing."""
     try:
         from postgrey_py.commands.report.plot import draw
     except ImportError as error:
@@ -183,7 +183,7 @@ def _write(file: FileIO, path: str, octets: bytes) -> None:
 
 
 def _load_checks(options: argparse.Namespace) -> SenderChecks | None:
-    """What asks the DNS; None where nothing is to be asked."""
+    """Return the checks that ask the DNS; None where nothing is to be asked."""
     if not options.skip_dnsbl and not options.check_sender:
         return None
     from postgrey_py.commands.report.sender_checks import SenderChecks

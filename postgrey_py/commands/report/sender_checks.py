@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the DNS says of clients and senders: is the client a mail server of the sender's domain, is it on a blacklist.
+"""Checks of clients and senders in the DNS: is the client a mail server of the sender's domain, is it on a blacklist.
 
 All names are asked for at once. Called by `report`.
 """

@@ -61,7 +61,7 @@ class TextGuess:
                 self._rejected.setdefault((address, recipient.lower()), (code, text))
 
     def complaint(self, looked_for: str) -> str | None:
-        """What is to be said of a log of Postfix in which no rejection has the text that was looked for."""
+        """Return the remark about a log of Postfix in which no rejection has the text that was looked for."""
         if not self.is_needed or not self._greylisted:
             return None
         problem = f"the server deferred mail (action=greylist), but no rejection has the text {looked_for!r}"

@@ -46,7 +46,7 @@ class Verdicts:
         return [(key, self._triplets.get(key)) for key in self._keys(address, correspondents)]
 
     def complaint(self) -> str | None:
-        """What is wrong with the layouts when the database has keys of another kind; None when nothing is."""
+        """Return a complaint where the database has keys of another layout; None where it has not."""
         first_key = next((key for key, _ in self._triplets), None)
         if first_key is None or is_hash(first_key) == self._settings.privacy:
             return None
