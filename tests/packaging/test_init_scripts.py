@@ -46,7 +46,9 @@ class Script:
         return int(self.system.shell(f"cat {self.pidfile}"))
 
     def is_alive(self, pid: int) -> bool:
-        return self.system.run("test", "-d", f"/proc/{pid}", status=None).returncode == 0
+        # One that nobody has waited for yet is dead.
+        state = "^State:[[:space:]]*[^Z[:space:]]"
+        return self.system.run("grep", "-qs", state, f"/proc/{pid}/status", status=None).returncode == 0
 
     def ask(self, **attributes: str) -> str:
         return self.system.ask(PORT, make_request(**attributes))[0]
