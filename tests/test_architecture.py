@@ -205,7 +205,6 @@ UNMIRRORED = {
     "daemon/background.py": "is about leaving the process that started it",
     "daemon/check.py": "becomes another user for good",
     "daemon/main.py": "is the whole server",
-    "daemon/process.py": "closes streams and changes the user of its process for good",
     "daemon/server.py": "is the event loop of a process, with its signals",
 }
 

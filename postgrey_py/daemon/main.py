@@ -17,7 +17,13 @@ from postgrey_py.daemon.listeners import bind_listeners, close_listeners
 from postgrey_py.daemon.logs import Log, find_syslog_trouble, open_log
 from postgrey_py.daemon.options import CommandLine, make_parser, parse_command_line
 from postgrey_py.daemon.pidfile import Pidfile
-from postgrey_py.daemon.process import drop_privileges, find_account, open_standard_streams, prepare_process
+from postgrey_py.daemon.process import (
+    drop_privileges,
+    find_account,
+    open_standard_streams,
+    prepare_process,
+    spare_garbage_collector,
+)
 from postgrey_py.daemon.reach import find_unreachable_sockets
 from postgrey_py.daemon.server import serve
 from postgrey_py.daemon.startup_files import print_startup_file
@@ -103,6 +109,7 @@ def _run(command_line: CommandLine, arguments: list[str], passed: list[PassedSoc
             environment = Environment(settings.dbdir, settings.auto_whitelist_clients > 0, log.complain)
             cleanup.callback(environment.close)
             store = Store(environment)
+            spare_garbage_collector()
             serve(settings, ReplyTexts(settings, __version__), store, whitelists, log, listeners, readiness.ready)
     except PostgreyError as error:
         # Only now, when everything is put away: whoever hears of it may start another at once.

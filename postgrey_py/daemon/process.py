@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import resource
 import signal
@@ -19,6 +20,9 @@ from postgrey_py.greylist.settings import Settings
 
 PROCESS_NAME = "postgrey"
 UMASK = 0o077
+
+# So many more objects than at the last time let Python look for garbage. What may be some are closed connections.
+COLLECTION_THRESHOLD = 10_000
 
 
 def open_standard_streams() -> None:
@@ -58,6 +62,16 @@ def prepare_process(arguments: list[str]) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def spare_garbage_collector() -> None:
+    """Have garbage looked for less often, and not among all that is there now, which lasts as long as the server.
+
+    A turn with many connections holds thousands of objects for a moment, none of them garbage.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECTION_THRESHOLD)
 
 
 def drop_privileges(account: Account | None) -> None:

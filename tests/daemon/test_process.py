@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import grp
 import os
 import pwd
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from postgrey_py.daemon.process import spare_garbage_collector
 from tests.daemon.conftest import StartDaemon, StartServer
 from tests.daemon.processes import GREYLISTED, refusal, status, stop_once
 from tests.support.policy import ask
@@ -33,6 +35,17 @@ def test_standard_streams_may_be_closed(daemonize: StartDaemon) -> None:
 def test_unknown_account_is_told(option: str, name: str, daemonize: StartDaemon) -> None:
     line = refusal(daemonize(f"--{option}={name}"))
     assert line == f"postgrey: there is no {option} {name}: create it, or name another with --user and --group"
+
+
+def test_garbage_is_not_looked_for_among_what_stays() -> None:
+    thresholds = gc.get_threshold()
+    try:
+        spare_garbage_collector()
+        assert gc.get_freeze_count() > 0
+        assert gc.get_threshold()[0] > thresholds[0]
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*thresholds)
 
 
 # Privileges
