@@ -16,7 +16,6 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
 
@@ -118,6 +117,9 @@ def _suggest(name: str, options: dict[str, argparse.Action]) -> str:
     if len(name) > 1 and name[1:].isdigit() and name[0] in options and options[name[0]].nargs != 0:
         return f"; did you mean -{name[0]}={name[1:]}?"
     starting = [known for known in visible if len(wanted) > 1 and known.startswith(wanted)]
+    # Of no use but to the one who mistyped.
+    from difflib import get_close_matches
+
     near = starting if len(starting) == 1 else get_close_matches(wanted, visible, n=1, cutoff=0.7)
     near = near or get_close_matches(re.split("[^a-z0-9-]", wanted)[0], visible, n=1, cutoff=0.8)
     if not near:

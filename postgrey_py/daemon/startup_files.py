@@ -14,7 +14,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from xml.sax.saxutils import quoteattr
 
 import postgrey_py
 from postgrey_py.commandline import find_prefixes
@@ -85,6 +84,9 @@ def _quote_word(word: str) -> str:
 
 
 def _fit_manifest(template: str, installation: Installation) -> str:
+    # It brings much along that no server needs.
+    from xml.sax.saxutils import quoteattr
+
     manuals = str(Path(installation.program).parent.parent / "share" / "man")
     text = template.replace(f'"{_SMF_PREFIX}/bin/postgrey"', quoteattr(installation.program))
     text = text.replace(f'"{_SMF_PREFIX}/share/man"', quoteattr(manuals))

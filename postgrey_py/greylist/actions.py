@@ -7,7 +7,6 @@ The answer is the action, a space and the text of --greylist-text; Postfix reads
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 
 DEFERRING = ("DEFER", "DEFER_IF_PERMIT", "DEFER_IF_REJECT")
 
@@ -77,6 +76,9 @@ def _find_exims_view(action: str, for_exim: bool) -> str | None:
 
 def _nearest(word: str) -> str | None:
     """The known action that was probably meant."""
+    # Of no use but to the one who mistyped.
+    from difflib import get_close_matches
+
     known = [*DEFERRING, *_CONSEQUENCES]
     name = re.sub(r"[\s-]+", "_", word).strip("_").upper()
     return next(iter(get_close_matches(name, known, n=1, cutoff=0.7)), None)
