@@ -26,6 +26,10 @@ class Level(enum.IntEnum):
     DEBUG = 7
 
 
+# Members of an enumeration take long to look up.
+_NOTICE, _TRIPLET_FOUND = Level.NOTICE, Reason.TRIPLET_FOUND
+
+
 class LogLine(NamedTuple):
     """A line for the log, without line end; Latin-1 text, not yet escaped.
 
@@ -50,32 +54,30 @@ def decision_lines(request: Request, decision: Decision) -> list[LogLine]:
     reason = decision.reason
     text = reason.text
     if reason.has_values:
-        if reason is Reason.UNKNOWN_ADDRESS:
-            # unlike 1.37, which dies of it.
-            return [complaint(f"can't parse client_address: {request.client_address}")]
-        if reason is Reason.ATTRIBUTE_MISSING:
-            return [complaint(f"attribute missing: {decision.detail}")]
-        if reason is Reason.EARLY_RETRY:
+        if reason is _TRIPLET_FOUND:
+            if decision.delay is not None:
+                text = f"{text}, delay={decision.delay}"
+        elif reason is Reason.EARLY_RETRY:
             text = f"{text} ({decision.wait}s missing)"
         elif reason is Reason.VOUCHED_FOR:
             text = decision.detail
-        elif decision.delay is not None:
-            text = f"{text}, delay={decision.delay}"
-    lines = [_NOTES[note](request) for note in decision.notes] if decision.notes else []
+        elif reason is Reason.ATTRIBUTE_MISSING:
+            return [complaint(f"attribute missing: {decision.detail}")]
+        elif reason is Reason.UNKNOWN_ADDRESS:
+            # unlike 1.37, which dies of it.
+            return [complaint(f"can't parse client_address: {request.client_address}")]
     address, name, sender, recipient, queue_id = request[:5]
     start = f"action={decision.action.text}, reason={text}"
     # 1.37: empty values are left out, and so is what Perl takes for false.
-    lines.append(
-        LogLine(
-            Level.NOTICE,
-            f"{start if queue_id in _UNLOGGED else f'{queue_id}: {start}'}"
-            f"{'' if name in _UNLOGGED else f', client_name={name}'}"
-            f"{'' if address in _UNLOGGED else f', client_address={address}'}"
-            f"{'' if sender in _UNLOGGED else f', sender={sender}'}"
-            f"{'' if recipient in _UNLOGGED else f', recipient={recipient}'}",
-        )
+    line = LogLine(
+        _NOTICE,
+        f"{start if queue_id in _UNLOGGED else f'{queue_id}: {start}'}"
+        f"{'' if name in _UNLOGGED else f', client_name={name}'}"
+        f"{'' if address in _UNLOGGED else f', client_address={address}'}"
+        f"{'' if sender in _UNLOGGED else f', sender={sender}'}"
+        f"{'' if recipient in _UNLOGGED else f', recipient={recipient}'}",
     )
-    return lines
+    return [*(_NOTES[note](request) for note in decision.notes), line] if decision.notes else [line]
 
 
 def _first_seen_corrected(_: Request) -> LogLine:

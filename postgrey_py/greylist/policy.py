@@ -35,6 +35,8 @@ class Records(NamedTuple):
 
 # Members of an enumeration take long to look up.
 _PASS, _GREYLIST = Action.PASS, Action.GREYLIST
+_CLIENT_WHITELIST, _AUTO_WHITELIST = Reason.CLIENT_WHITELIST, Reason.AUTO_WHITELIST
+_NEW, _TRIPLET_FOUND = Reason.NEW, Reason.TRIPLET_FOUND
 
 # A client of which nothing is known: nothing passed, and it was never seen.
 _NEVER_SEEN: Record = (0, None)
@@ -65,7 +67,7 @@ class Policy:
             return Decision(_PASS, Reason.UNKNOWN_ADDRESS)
         entry = self._whitelists.client.match(request.client_name, address)
         if entry is not None:
-            return Decision(_PASS, Reason.CLIENT_WHITELIST, 0, None, entry)
+            return Decision(_PASS, _CLIENT_WHITELIST, 0, None, entry)
         entry = self._whitelists.recipient.match(request.recipient)
         if entry is not None:
             return Decision(_PASS, Reason.RECIPIENT_WHITELIST, 0, None, entry)
@@ -89,7 +91,7 @@ class Policy:
             client_is_due = is_due(client, now)
             if client[0] >= settings.auto_whitelist_clients:
                 counted = ((name, format_record(client[0] + 1, now)),) if client_is_due else ()
-                return Decision(_PASS, Reason.AUTO_WHITELIST, 0, None, None, (), counted)
+                return Decision(_PASS, _AUTO_WHITELIST, 0, None, None, (), counted)
 
         key = triplet_key(address, request.sender, request.recipient, settings)
         value = records.triplets.get(key)
@@ -111,10 +113,10 @@ class Policy:
                 return Wanted(question)
             if facts is not None and facts.voucher:
                 return Decision(_PASS, Reason.VOUCHED_FOR, detail=facts.voucher)
-            reason = Reason.NEW if first_seen == now else Reason.EARLY_RETRY
+            reason = _NEW if first_seen == now else Reason.EARLY_RETRY
             return Decision(_GREYLIST, reason, wait, None, None, triplets, (), notes)
         if passed_before:
-            return Decision(_PASS, Reason.TRIPLET_FOUND, 0, None, None, triplets, (), notes)
+            return Decision(_PASS, _TRIPLET_FOUND, 0, None, None, triplets, (), notes)
         clients: tuple[StoredRecord, ...] = ()
         if client_is_due:
             clients = ((name, format_record(client[0] + 1, now)),)
@@ -123,4 +125,4 @@ class Policy:
         # Once for each message; without an instance every request is one.
         is_told = request.instance is None or request.instance not in records.instances
         delay = now - first_seen if is_told else None
-        return Decision(_PASS, Reason.TRIPLET_FOUND, 0, delay, None, triplets, clients, notes)
+        return Decision(_PASS, _TRIPLET_FOUND, 0, delay, None, triplets, clients, notes)

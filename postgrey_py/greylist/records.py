@@ -32,6 +32,9 @@ def parse_record(value: bytes) -> Record:
     What is not a number counts as Perl counts it: by its leading digits, else 0. So no record stops a decision.
     """
     first, comma, rest = value.partition(b",")
+    if first.isdigit() and rest.isdigit() and len(first) <= _MAX_DIGITS >= len(rest):
+        # Nearly all of them.
+        return int(first), int(rest)
     return _number(first), _number(rest.partition(b",")[0]) if comma else None
 
 

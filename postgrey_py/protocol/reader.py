@@ -59,13 +59,14 @@ class RequestShape:
         self._longest = 0
         self._misfits = LEARNING_INTERVAL
 
-    def read(self, octets: bytes) -> Request | None:
+    def read(self, octets: bytes | memoryview) -> Request | None:
         """Return the request, if these bytes are one whole request of this shape; else None."""
-        # A carriage return may be part of a line end; looking for it is faster than a pattern that takes none.
-        if len(octets) > self._longest or b"\r" in octets:
+        if len(octets) > self._longest:
             return None
-        match = self._match(octets.decode("latin-1"))
-        if match is None:
+        text = str(octets, "latin-1")
+        match = self._match(text)
+        # A carriage return may be part of a line end; looking for it is faster than a pattern that takes none.
+        if match is None or "\r" in text:
             return None
         texts: tuple[Any, ...] = match.group(*self._groups)
         return Request(*texts)
@@ -144,12 +145,12 @@ class RequestReader:
         self._shape = shape
         self.splitter = RequestSplitter()
 
-    def feed(self, octets: bytes) -> list[Request]:
+    def feed(self, octets: bytes | memoryview) -> list[Request]:
         """Return every request that these bytes complete, in order. Raises RequestTooLongError."""
         shape = self._shape
         if shape is not None and not self.splitter.unfinished and (usual := shape.read(octets)):
             return [usual]
-        return [self._read(one) for one in self.splitter.feed(octets)]
+        return [self._read(one) for one in self.splitter.feed(bytes(octets))]
 
     def _read(self, octets: bytes) -> Request:
         attributes = parse_attributes(octets)
