@@ -16,7 +16,7 @@ from typing import Protocol
 from postgrey_py.daemon.flusher import Done
 from postgrey_py.daemon.logs import Log
 from postgrey_py.daemon.outage import Outage
-from postgrey_py.daemon.replies import Replies, Slot
+from postgrey_py.daemon.replies import Slot
 from postgrey_py.database.store import Store
 from postgrey_py.errors import DatabaseError
 from postgrey_py.greylist.loglines import Level, LogLine
@@ -239,17 +239,11 @@ class Commits:
         for slot in answers:
             slot.is_ready = True
         lines: list[LogLine] = []
-        sending: list[tuple[Replies, list[Slot]]] = []
-        for slot in answers:
-            replies = slot.replies
-            if taken := replies.take():
-                sending.append((replies, taken))
-                for one in taken:
-                    lines += one.lines
+        sending = [slot.replies for slot in answers if slot.replies.collect(lines)]
         if lines:
             self._log.write(lines)
-        for replies, taken in sending:
-            replies.send(taken)
+        for replies in sending:
+            replies.send()
 
     def _forsake(self, *answers: list[Slot]) -> None:
         """Memory has run out for these answers: their connections are closed, so that they are asked for again."""

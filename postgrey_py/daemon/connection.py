@@ -28,6 +28,7 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(self, reception: Reception) -> None:
         self._reception = reception
         self._replies = Replies(self._write, self._close, self._give_up)
+        self._owed = self._replies.owed
         self._open = reception.connections.open
         self._touch = reception.connections.touch
         self._reader = RequestReader(reception.shape)
@@ -65,7 +66,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         reception = self._reception
         try:
-            requests = self._reader.feed(bytes(reception.input[:size]))
+            requests = self._reader.feed(reception.input[:size])
             if requests:
                 if not self._has_asked:
                     self._has_asked = True
@@ -79,7 +80,7 @@ class Connection(asyncio.BufferedProtocol):
                 if reception.is_exim:
                     self.hang_up()
                     break
-            if self._held or self._splitter.unfinished or len(self._replies) > 1:
+            if self._held or self._splitter.unfinished or len(self._owed) > 1:
                 self._count()
                 reception.fit()
             if requests and len(self._open) == 1:
@@ -133,7 +134,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def may_go(self) -> bool:
         """Return whether nothing is lost when this connection is closed: all that was asked is answered."""
-        if self._transport is None or self._replies:
+        if self._transport is None or self._owed:
             return False
         now = self._reception.clock()
         if self._is_clogged:
@@ -151,7 +152,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _count(self) -> None:
         """Note how much has to be kept for this client, and listen to it only as long as that is not too much."""
-        owed = len(self._replies)
+        owed = len(self._owed)
         self._held = len(self._splitter.unfinished) + self._reception.slot_bytes * (
             owed if self._is_gone else max(0, owed - 1)
         )
@@ -166,7 +167,7 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.resume_reading()
 
     def _write(self, octets: bytes) -> None:
-        if self._transport is not None and not self._transport.is_closing():
+        if self._transport is not None and not self._is_gone:
             try:
                 self._transport.write(octets)
             except MemoryError:

@@ -65,7 +65,7 @@ class Decider:
 
     def add(self, replies: Replies, request: Request) -> bool:
         """Decide the next request of a connection; false when the protocol does not allow it any more."""
-        slot = replies.expect()
+        slot = Slot(replies)
         if request.flaws is not None and not self._tell_flaws(slot, request.flaws):
             return False
         if request.test_time is not None:
@@ -78,7 +78,7 @@ class Decider:
             if isinstance(decision, Question):
                 self._judge(slot, decision)
             else:
-                self._answer(slot, request, decision, 0)
+                self._answer(slot, request, decision)
         except DatabaseError as error:
             self._fail(slot, error)
         except MemoryError:
@@ -117,7 +117,7 @@ class Decider:
             if parking is not None and parking.park(question, slot):
                 return
             decision = self.policy.judge(question, self._records, NO_FACTS, now)
-        self._answer_judged(slot, question.request, decision, now)
+        self._store_and_answer(slot, question.request, decision, now)
 
     def _judge_again(self, question: Question, slot: Slot, facts: Facts) -> None:
         """Decide a request that was parked, with these facts and the records as they are now."""
@@ -127,7 +127,8 @@ class Decider:
             return
         try:
             now = int(self._clock())
-            self._answer_judged(slot, question.request, self.policy.judge(question, self._records, facts, now), now)
+            decision = self.policy.judge(question, self._records, facts, now)
+            self._store_and_answer(slot, question.request, decision, now)
         except DatabaseError as error:
             self._fail(slot, error)
         except MemoryError:
@@ -135,20 +136,21 @@ class Decider:
         except Exception:
             self._tell_bug(slot)
 
-    def _answer_judged(self, slot: Slot, request: Request, decision: Decision | Wanted, now: int) -> None:
-        """Write the records of a decision, and have it answered. Raises DatabaseError."""
+    def _store_and_answer(self, slot: Slot, request: Request, decision: Decision | Wanted, now: int) -> None:
+        """Write the records of a decision that was judged `now`, and have it answered. Raises DatabaseError."""
         if isinstance(decision, Wanted):
             raise TypeError("facts were given, and are wanted all the same")
         for key, value in decision.triplets:
             self._store.triplets[key] = value
+            slot.is_stored = True
         for key, value in decision.clients:
             self._store.clients[key] = value
-        slot.is_stored = bool(decision.triplets or decision.clients)
+            slot.is_stored = True
         if decision.delay is not None and request.instance is not None:
             self._instances.remember(request.instance)
         self._answer(slot, request, decision, now)
 
-    def _answer(self, slot: Slot, request: Request, decision: Decision, now: int) -> None:
+    def _answer(self, slot: Slot, request: Request, decision: Decision, now: int = 0) -> None:
         slot.octets = self._texts.octets(request, decision, now)
         lines = decision_lines(request, decision)
         # Garbage comes first.

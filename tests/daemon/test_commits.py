@@ -15,7 +15,7 @@ from postgrey_py.daemon.commits import LONG_FLUSH_SECONDS, SHORT_FLUSH_SECONDS, 
 from postgrey_py.daemon.flusher import Done
 from postgrey_py.daemon.logs import Log
 from postgrey_py.daemon.outage import Outage
-from postgrey_py.daemon.replies import Replies
+from postgrey_py.daemon.replies import Replies, Slot
 from postgrey_py.errors import DatabaseError
 from postgrey_py.greylist.loglines import Level
 from postgrey_py.greylist.texts import PASSED
@@ -86,7 +86,7 @@ class World:
 
     def answer(self, octets: bytes, *, writes: bool = True, is_alone: bool = False) -> None:
         """Decide one request, and end the turn."""
-        slot = Replies(self.sent.append, lambda: None, lambda: self.given_up.append(octets)).expect()
+        slot = Slot(Replies(self.sent.append, lambda: None, lambda: self.given_up.append(octets)))
         slot.octets, slot.is_stored = octets, writes
         if writes:
             self.store.triplets[octets] = b"1,1"

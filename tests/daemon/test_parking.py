@@ -55,7 +55,7 @@ class World:
         return Replies(lambda _: None, lambda: None, lambda: None)
 
     def park(self, replies: Replies | None = None) -> Slot:
-        slot = (self.replies if replies is None else replies).expect()
+        slot = Slot(self.replies if replies is None else replies)
         assert self.parking.park(QUESTION, slot)
         return slot
 
@@ -86,7 +86,7 @@ def test_too_many_are_not_parked_and_nobody_is_asked() -> None:
     world = World(most=2)
     world.park()
     world.park()
-    assert not world.parking.park(QUESTION, world.replies.expect())
+    assert not world.parking.park(QUESTION, Slot(world.replies))
     assert len(world.tells) == len(world.parking) == 2
     world.tells[0](NO_FACTS)
     world.park()

@@ -15,6 +15,7 @@ from postgrey_py.daemon.parking import Parked, Parking
 from postgrey_py.daemon.replies import Replies, Slot
 from postgrey_py.errors import DatabaseError
 from postgrey_py.greylist.decision import Decision, Facts, Question, Wanted
+from postgrey_py.greylist.loglines import LogLine
 from postgrey_py.greylist.request import Request
 from tests.daemon.parking_machine import Connection, ParkingMachine, World
 
@@ -61,18 +62,19 @@ def test_replies_are_right_over_many_more_steps(directory: Path) -> None:
 class HastyReplies(Replies):
     """Sends what is there, whatever was asked before."""
 
-    def take(self) -> list[Slot]:
-        taken = [slot for slot in self._slots if slot.is_ready]
-        for slot in taken:
-            self._slots.remove(slot)
-        return taken
+    def collect(self, lines: list[LogLine]) -> bool:
+        ready = [slot for slot in self.owed if slot.is_ready]
+        for slot in ready:
+            self.owed.remove(slot)
+        self.owed.extendleft(reversed(ready))
+        return super().collect(lines)
 
 
 class ClosingReplies(Replies):
     """Closes a connection before its last answer."""
 
     def hang_up(self) -> None:
-        self._slots.clear()
+        self.owed.clear()
         super().hang_up()
 
 
@@ -114,11 +116,11 @@ class LateDecider(Decider):
 
     _late: Decision | None = None
 
-    def _answer_judged(self, slot: Slot, request: Request, decision: Decision | Wanted, now: int) -> None:
+    def _store_and_answer(self, slot: Slot, request: Request, decision: Decision | Wanted, now: int) -> None:
         if isinstance(decision, Decision):
             late, self._late = self._late, decision
             decision = decision._replace(triplets=late.triplets if late else ())
-        super()._answer_judged(slot, request, decision, now)
+        super()._store_and_answer(slot, request, decision, now)
 
 
 class HoldingCommits(Commits):
@@ -128,7 +130,7 @@ class HoldingCommits(Commits):
 
     def _release(self, answers: list[Slot]) -> None:
         held = (*self._held, *answers)
-        is_held = any(not slot.octets and slot not in held for answer in held for slot in answer.replies._slots)
+        is_held = any(not slot.octets and slot not in held for answer in held for slot in answer.replies.owed)
         self._held = held if is_held and len({id(answer.replies) for answer in held}) > 1 else ()
         if not self._held:
             super()._release(list(held))

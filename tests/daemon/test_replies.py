@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from postgrey_py.daemon.replies import Replies, Slot
+from postgrey_py.greylist.loglines import Level, LogLine
 
 
 class Wire:
@@ -13,56 +14,67 @@ class Wire:
         self.writes: list[bytes] = []
         self.closed = 0
         self.replies = Replies(self.writes.append, self.close, self.close)
+        self.lines: list[LogLine] = []
 
     def close(self) -> None:
         self.closed += 1
 
     def expect(self, *octets: bytes) -> list[Slot]:
-        slots = [self.replies.expect() for _ in octets]
+        slots = [Slot(self.replies) for _ in octets]
         for slot, text in zip(slots, octets, strict=True):
             slot.octets = text
+            slot.lines = [LogLine(Level.INFO, text.decode())]
         return slots
 
+    def collect(self, *slots: Slot) -> bool:
+        """Collect what is ready when these are too."""
+        for slot in slots:
+            slot.is_ready = True
+        return self.replies.collect(self.lines)
 
-def make_ready(*slots: Slot) -> None:
-    for slot in slots:
-        slot.is_ready = True
+    def texts(self) -> list[str]:
+        return [line.text for line in self.lines]
 
 
 def test_a_slot_begins_empty() -> None:
-    (slot,) = Wire().expect(b"")
+    slot = Slot(Wire().replies)
     assert (slot.is_ready, slot.is_stored, slot.is_counted, [*slot.lines]) == (False, False, False, [])
 
 
 def test_nothing_overtakes_an_earlier_reply() -> None:
     wire = Wire()
     first, second, third = wire.expect(b"1", b"2", b"3")
-    make_ready(second, third)
-    assert wire.replies.take() == []
-    make_ready(first)
-    assert wire.replies.take() == [first, second, third]
-    assert wire.replies.take() == []
+    assert not wire.collect(second, third)
+    assert wire.collect(first)
+    assert not wire.collect()
+    wire.replies.send()
+    assert (wire.writes, wire.texts()) == ([b"123"], ["1", "2", "3"])
 
 
 def test_what_is_ready_does_not_wait_for_later_ones() -> None:
     wire = Wire()
     first, second = wire.expect(b"1", b"2")
-    make_ready(first)
-    assert wire.replies.take() == [first]
-    assert len(wire.replies) == 1
-    make_ready(second)
-    assert wire.replies.take() == [second]
+    assert wire.collect(first)
+    wire.replies.send()
+    assert [*wire.replies.owed] == [second]
+    assert wire.collect(second)
+    wire.replies.send()
+    assert (wire.writes, wire.texts()) == ([b"1", b"2"], ["1", "2"])
 
 
-def test_replies_that_go_together_are_one_write() -> None:
+def test_what_is_collected_bit_by_bit_is_one_write() -> None:
     wire = Wire()
-    wire.replies.send(wire.expect(b"1", b"2"))
+    for slot in wire.expect(b"1", b"2"):
+        assert wire.collect(slot)
+    wire.replies.send()
+    wire.replies.send()
     assert wire.writes == [b"12"]
 
 
 def test_nothing_to_send_is_no_write() -> None:
     wire = Wire()
-    wire.replies.send(wire.expect(b""))
+    assert wire.collect(*wire.expect(b""))
+    wire.replies.send()
     assert wire.writes == []
 
 
@@ -76,9 +88,28 @@ def test_a_connection_is_hung_up_behind_its_last_reply() -> None:
     wire = Wire()
     first, second = wire.expect(b"1", b"2")
     wire.replies.hang_up()
-    make_ready(first)
-    wire.replies.send(wire.replies.take())
+    wire.collect(first)
+    wire.replies.send()
     assert (wire.writes, wire.closed) == ([b"1"], 0)
-    make_ready(second)
-    wire.replies.send(wire.replies.take())
+    wire.collect(second)
+    wire.replies.send()
     assert (wire.writes, wire.closed) == ([b"1", b"2"], 1)
+
+
+def test_a_connection_is_not_hung_up_before_what_is_collected() -> None:
+    wire = Wire()
+    wire.collect(*wire.expect(b"1"))
+    wire.replies.hang_up()
+    assert wire.closed == 0
+    wire.replies.send()
+    assert (wire.writes, wire.closed) == ([b"1"], 1)
+
+
+def test_what_is_abandoned_is_not_sent() -> None:
+    wire = Wire()
+    first, second = wire.expect(b"1", b"2")
+    wire.collect(first)
+    wire.replies.abandon()
+    assert not wire.collect(second)
+    wire.replies.send()
+    assert (wire.writes, second.octets, [*second.lines]) == ([], b"", [])
