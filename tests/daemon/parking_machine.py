@@ -9,6 +9,7 @@ rule. `World` makes the parts, so that tests of this test can plant a bug in one
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from postgrey_py.daemon.commits import Commits
+from postgrey_py.daemon.commits import STUCK_SECONDS, Commits
 from postgrey_py.daemon.decider import Decider
 from postgrey_py.daemon.flusher import Done
 from postgrey_py.daemon.logs import Log
@@ -71,10 +72,10 @@ class Loop:
         for callback in soon:
             callback()
 
-    def wait(self, seconds: float) -> None:
+    def wait_until(self, time: float) -> None:
         """Let time pass."""
-        self.now += seconds
-        for timer in [timer for timer in self.timers if timer.due <= self.now]:
+        self.now = time
+        for timer in sorted((timer for timer in self.timers if timer.due <= time), key=lambda timer: timer.due):
             if timer in self.timers:
                 self.timers.remove(timer)
                 timer.callback()
@@ -92,10 +93,12 @@ class Timer:
 
 
 class ManualFlusher:
-    """The thread for flushes: one is under way until the machine ends it."""
+    """The thread for flushes: one is under way until the machine ends it. `given_up_at` is when it takes too long."""
 
-    def __init__(self, store: WatchedStore) -> None:
+    def __init__(self, store: WatchedStore, loop: Loop) -> None:
         self.store = store
+        self.loop = loop
+        self.given_up_at = math.inf
         self.work: Callable[[], None] | None = None
         self.done: Done | None = None
         self.covers = 0
@@ -104,11 +107,13 @@ class ManualFlusher:
         assert self.done is None, "two flushes at a time"
         # What is committed later is not sure to be in it.
         self.work, self.done, self.covers = work, done, self.store.committed
+        self.given_up_at = self.loop.now + STUCK_SECONDS
 
     def end(self, seconds: float, failure: DatabaseError | None) -> None:
         assert self.work is not None
         assert self.done is not None
         done, self.done = self.done, None
+        self.given_up_at = math.inf
         if failure is None:
             self.store.from_thread = True
             self.work()
@@ -240,7 +245,7 @@ class World:
         self.loop = Loop()
         log = Log(NoSink())
         self.outage = ManualOutage(log)
-        self.flusher = ManualFlusher(store)
+        self.flusher = ManualFlusher(store, self.loop)
         self.source = ManualSource()
         self.policy = Policy(
             SETTINGS,
@@ -340,16 +345,25 @@ class ParkingMachine(RuleBasedStateMachine):
             self.decide(item, question, facts)
         tell(facts)
 
-    @rule(seconds=st.sampled_from([0.3, 0.6, 1.1]))
+    @rule(seconds=st.sampled_from([0.3, 0.3, 0.6, 0.6, 1.1, 1.1, 1.1, 30.0]))
     def wait(self, seconds: float) -> None:
-        now = self.world.loop.now + seconds
+        until = self.world.loop.now + seconds
+        given_up_at = self.world.flusher.given_up_at
+        if given_up_at <= until:
+            self.wait_until(given_up_at)
+        self.wait_until(until)
+
+    def wait_until(self, time: float) -> None:
         late = sorted(
-            (item for item in self.items() if item.state is State.PARKED and item.parked_until <= now),
+            (item for item in self.items() if item.state is State.PARKED and item.parked_until <= time),
             key=lambda item: (item.parked_until, item.turn),
         )
         for item in late:
             self.decide(item, Question(item.request, self.address_of(item)), NO_FACTS)
-        self.world.loop.wait(seconds)
+        if self.world.flusher.given_up_at <= time:
+            self.world.flusher.given_up_at = math.inf
+            self.nothing_gets_to_the_disk()
+        self.world.loop.wait_until(time)
 
     @precondition(lambda self: self.world.flusher.done is not None)
     @rule(seconds=st.sampled_from([0.00001, 0.001, 0.5]), fails=st.sampled_from([False, False, False, True]))
@@ -364,10 +378,13 @@ class ParkingMachine(RuleBasedStateMachine):
         self.all_is_committed()
         self.world.flusher.end(seconds, None)
 
-    def flush_fails(self) -> None:
+    def nothing_gets_to_the_disk(self) -> None:
         for item in self.items():
             if item.state in (State.WAITS_FOR_DISK, State.DECIDED):
                 item.state, item.octets = State.READY, PASSED
+
+    def flush_fails(self) -> None:
+        self.nothing_gets_to_the_disk()
         self.world.flusher.end(0.5, FAILURE)
 
     @rule()
