@@ -31,7 +31,7 @@ from postgrey_py.accounts import name_of_user
 from postgrey_py.database.binding import BerkeleyDBError, db, explain, is_damage
 from postgrey_py.database.copying import SpoiledCopyError, copy_database, copy_growing_log, copy_whole
 from postgrey_py.database.environment import CLIENTS, TRIPLETS
-from postgrey_py.database.layout import FIRST_LOG, LOG_NAME
+from postgrey_py.database.layout import FIRST_LOG, LOG_NAME, LOG_NUMBER
 from postgrey_py.errors import DatabaseError
 
 # A server that starts, stops or repairs its database just then can spoil a copy; a later one is good.
@@ -216,7 +216,7 @@ def _close_quietly(handle: Any) -> None:
 
 def _check_sequence(logs: Collection[str]) -> None:
     """Raise SpoiledCopyError where a log file came and went unseen between two others."""
-    numbers = sorted(int(name.removeprefix("log.")) for name in logs)
+    numbers = sorted(int(name[LOG_NUMBER]) for name in logs)
     if numbers and numbers[-1] - numbers[0] >= len(numbers):
         raise SpoiledCopyError("log files are removed faster than they can be copied")
 

@@ -8,7 +8,8 @@ Berkeley DB's errors leave here as DatabaseError.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from postgrey_py.database.binding import BerkeleyDBError, db, explain
 from postgrey_py.database.environment import Environment
@@ -18,29 +19,35 @@ from postgrey_py.errors import DatabaseError
 GUESSED_FREE_PAGES = 30
 
 
+def _not_open(*_: object) -> NoReturn:
+    raise DatabaseError("the database is not open")
+
+
 class Table:
     """One database, by key; its writes wait for the commit of the store it belongs to."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._handle: Any = None
+        self._get: Callable[..., Any] = _not_open
+        self._put: Callable[..., Any] = _not_open
 
     def attach(self, handle: Any) -> None:
         """Work on this database handle from now on."""
         self._handle = handle
-        self._get = handle.get if handle is not None else None
-        self._put = handle.put if handle is not None else None
+        self._get = handle.get if handle is not None else _not_open
+        self._put = handle.put if handle is not None else _not_open
 
     def get(self, key: bytes) -> bytes | None:
         """The value stored under `key`, or None. Raises DatabaseError."""
         try:
-            return self._get(key, None, self._store.transaction)  # type: ignore[no-any-return, misc]
+            return self._get(key, None, self._store.transaction)  # type: ignore[no-any-return]
         except BerkeleyDBError as error:
             raise DatabaseError(f"can't read: {explain(error)}") from error
 
     def __setitem__(self, key: bytes, value: bytes) -> None:
         try:
-            self._put(key, value, self._store.transaction or self._store.begin())  # type: ignore[misc]
+            self._put(key, value, self._store.transaction or self._store.begin())
         except BerkeleyDBError as error:
             raise DatabaseError(f"can't write: {explain(error)}") from error
 
