@@ -23,10 +23,18 @@ _CHUNK = 1 << 20
 
 
 def read_list_file(path: str) -> list[Line]:
-    """The lines of this file. Raises ListFileError, or OSError as open() does.
+    """The lines of this file. Raises ListFileError.
 
     A pipe is read to its end, but not waited for without end; /dev/null is empty.
     """
+    try:
+        return _read_lines(path)
+    except OSError as error:
+        raise ListFileError(_cant_open(path, error)) from error
+
+
+def _read_lines(path: str) -> list[Line]:
+    """The lines of this file. Raises ListFileError, or OSError as open() does."""
     octets = bytearray()
     # A named pipe that nobody writes to would keep the start waiting.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
@@ -50,15 +58,19 @@ def read_list_files(paths: Sequence[str], is_named: bool = True) -> tuple[list[L
     complaints: dict[str, str] = {}
     for path in paths:
         try:
-            lines += read_list_file(path)
+            lines += _read_lines(path)
         except ListFileError as error:
             complaints[path] = str(error)
         except FileNotFoundError as error:
             if is_named and not path.endswith(OPTIONAL_SUFFIX):
-                complaints[path] = f"can't open {path}: {error.strerror}"
+                complaints[path] = _cant_open(path, error)
         except OSError as error:
-            complaints[path] = f"can't open {path}: {error.strerror}"
+            complaints[path] = _cant_open(path, error)
     return lines, complaints
+
+
+def _cant_open(path: str, error: OSError) -> str:
+    return f"can't open {path}: {error.strerror}"
 
 
 def as_text(remark: str) -> str:

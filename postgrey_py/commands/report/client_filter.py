@@ -6,7 +6,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from postgrey_py.errors import PostgreyError
 from postgrey_py.greylist.address import IPV4_BITS, Address
 from postgrey_py.greylist.list_lines import Line
 from postgrey_py.greylist.whitelists import ClientList, Watch
@@ -49,10 +48,4 @@ def is_in_pool(name: str, address: Address) -> bool:
 
 
 def _read_lines(paths: Sequence[str]) -> list[Line]:
-    lines: list[Line] = []
-    for path in paths:
-        try:
-            lines += read_list_file(path)
-        except OSError as error:
-            raise PostgreyError(f"can't open {path}: {error.strerror}") from error
-    return lines
+    return [line for path in paths for line in read_list_file(path)]
