@@ -25,7 +25,7 @@ from postgrey_py.daemon.process import (
     spare_garbage_collector,
 )
 from postgrey_py.daemon.reach import find_unreachable_sockets
-from postgrey_py.daemon.server import serve
+from postgrey_py.daemon.server import Server, serve
 from postgrey_py.daemon.startup_files import print_startup_file
 from postgrey_py.daemon.systemd import PassedSocket, take_passed_sockets
 from postgrey_py.daemon.whitelists import WhitelistFiles
@@ -110,7 +110,8 @@ def _run(command_line: CommandLine, arguments: list[str], passed: list[PassedSoc
             cleanup.callback(environment.close)
             store = Store(environment)
             spare_garbage_collector()
-            serve(settings, ReplyTexts(settings, __version__), store, whitelists, log, listeners, readiness.ready)
+            texts = ReplyTexts(settings, __version__)
+            serve(lambda loop: Server(settings, texts, store, whitelists, log, listeners, loop), readiness.ready)
     except PostgreyError as error:
         # Only now, when everything is put away: whoever hears of it may start another at once.
         if settings.daemonize:

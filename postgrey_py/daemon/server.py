@@ -199,16 +199,8 @@ def _policy(settings: Settings, whitelists: WhitelistFiles) -> Policy:
     return Policy(settings, whitelists.current)
 
 
-def serve(
-    settings: Settings,
-    texts: ReplyTexts,
-    store: Store,
-    whitelists: WhitelistFiles,
-    log: Log,
-    listeners: list[socket.socket],
-    ready: Callable[[], None],
-) -> None:
+def serve(make_server: Callable[[asyncio.AbstractEventLoop], Server], ready: Callable[[], None]) -> None:
     """Run a server in a new event loop until it is told to stop."""
     with contextlib.closing(asyncio.new_event_loop()) as loop, contextlib.suppress(KeyboardInterrupt):
-        server = Server(settings, texts, store, whitelists, log, listeners, loop)
+        server = make_server(loop)
         run_to_the_end(loop, server.run(ready), server.shortage.met)
