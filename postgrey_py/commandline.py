@@ -17,9 +17,16 @@ import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from postgrey_py.errors import PostgreyError, UsageError
+
+# The options that every command answers itself, by the first that is given.
+INFORMATION = {
+    "help": "show this help and exit",
+    "man": "show the manual and exit",
+    "version": "show the version and exit",
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -57,9 +64,13 @@ class Parser(argparse.ArgumentParser):
         self.operands.append(action)
         self.suggestions[name] = tuple(suggest)
 
-    def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
-        """The options of this command line. Raises UsageError."""
-        return self.parse_args(canonical_arguments(arguments, self._by_name))
+    def information_option(self, name: str) -> None:
+        """Add an option of INFORMATION."""
+        self.option(name, *(["h"] if name == "help" else []), action="store_true", default=None, help=INFORMATION[name])
+
+    def parse(self, arguments: Sequence[str]) -> dict[str, Any]:
+        """Return the options and operands of this command line by their fields' names. Raises UsageError."""
+        return vars(self.parse_args(canonical_arguments(arguments, self._by_name)))
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message.removeprefix("argument "))
@@ -135,6 +146,22 @@ def _canonical_name(action: argparse.Action) -> str:
     return next(name for name in action.option_strings if name.startswith("--"))
 
 
+def take_information(given: dict[str, Any]) -> str | None:
+    """Take the options of INFORMATION out of what was given; return the first that is, None without any."""
+    asked = [name for name in INFORMATION if given.pop(name)]
+    return asked[0] if asked else None
+
+
+def show_information(parser: Parser, page: str, version: str, name: str) -> None:
+    """Print what an option of INFORMATION asks for; `page` is the manual's. Raises PostgreyError."""
+    if name == "help":
+        sys.stdout.write(parser.format_help())
+    elif name == "version":
+        sys.stdout.write(f"{parser.prog} {version}\n")
+    else:
+        show_manual(page)
+
+
 @contextlib.contextmanager
 def writing_output() -> Iterator[None]:
     """Write to standard output in here, as programs do that know nothing of signals: end silently where nobody reads.
@@ -146,13 +173,18 @@ def writing_output() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except OSError as error:
-        # What is still buffered goes nowhere, so that the interpreter does not complain of it at the end.
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
-        os.close(null)
+        drop_output()
         raise PostgreyError(f"can't write the output: {error.strerror}") from error
     finally:
         signal.signal(signal.SIGPIPE, previous)
+
+
+def drop_output() -> None:
+    """Let what is still buffered go nowhere, so that the interpreter does not complain of it at the end."""
+    with contextlib.suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
 
 
 def show_manual(page: str) -> NoReturn:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
@@ -35,18 +36,18 @@ def make_parser() -> Parser:
     return parser
 
 
-def parse(*arguments: str) -> argparse.Namespace:
+def parse(*arguments: str) -> dict[str, Any]:
     return make_parser().parse(arguments)
 
 
 def given_options(*arguments: str) -> dict[str, object]:
     """What differs from a command line without any argument."""
-    nothing = vars(parse())
-    return {name: value for name, value in vars(parse(*arguments)).items() if value != nothing[name]}
+    nothing = parse()
+    return {name: value for name, value in parse(*arguments).items() if value != nothing[name]}
 
 
 def test_without_arguments_all_is_default() -> None:
-    assert vars(parse()) == {
+    assert parse() == {
         "text": None,
         "number": 7,
         "maybe": None,
@@ -191,8 +192,8 @@ def test_any_command_line_is_read_or_refused(arguments: list[str]) -> None:
         message = str(error)
     else:
         # As many files as there can be, and nothing else among them.
-        assert set(options.files) <= set(arguments)
-        assert options.text is None or options.text in arguments
+        assert set(options["files"]) <= set(arguments)
+        assert options["text"] is None or options["text"] in arguments
         return
     assert message
     assert "\n" not in message

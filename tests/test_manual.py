@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
+from postgrey_py.commandline import Parser
 from postgrey_py.commands.registry import COMMANDS
 from postgrey_py.daemon.clock import DISTRUST_SECONDS, LARGEST_STEP, SHORTEST_WINDOW
 from postgrey_py.daemon.options import AUTO_WHITELIST_CLIENTS, MAX_LISTEN_QUEUE_SIZE
@@ -40,7 +41,7 @@ class Page(NamedTuple):
     """A manual page, and what makes the parser whose options it documents."""
 
     path: Path
-    make_parser: Callable[[], argparse.ArgumentParser]
+    make_parser: Callable[[], Parser]
 
 
 PAGES = [Page(ROOT / "man" / command.page, command.make_parser) for command in COMMANDS]
@@ -91,8 +92,8 @@ def documented_spellings(page: Page) -> set[str]:
 
 
 def options_of(page: Page) -> list[argparse.Action]:
-    """The options of the parser with the hidden ones, for which argparse has no public name."""
-    return [action for action in page.make_parser()._actions if action.option_strings]
+    """The options of the parser with the hidden ones."""
+    return page.make_parser().options
 
 
 def spellings_of(page: Page) -> set[str]:

@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from postgrey_py.commandline import Parser
 from postgrey_py.commands.command import add_common_options, run_command
+from postgrey_py.commands.dns import Nameserver
 from postgrey_py.commands.formats import Value, address_text, iso_time, printable, write_csv, write_json
 from postgrey_py.commands.names import add_name_options, names_of
 from postgrey_py.commands.option_values import whole_number
+from postgrey_py.commands.server_arguments import ServerFields
 from postgrey_py.commands.server_options import add_server_options, settings_of
 from postgrey_py.database.environment import CLIENTS
 from postgrey_py.database.snapshot import open_snapshot
@@ -38,9 +40,24 @@ class Client(NamedTuple):
     last_seen: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of the command."""
+
+    all: bool
+    dbdir: str | None
+    format: str
+    min_count: int | None
+    nameserver: Sequence[Nameserver]
+    no_resolve: bool
+    server_options: str | None
+    sort: str | None
+    verbose: bool
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit status."""
-    return run_command(f"{NAME}.8", make_parser(), run, arguments)
+    return run_command(f"{NAME}.8", make_parser(), Options, run, arguments)
 
 
 def make_parser() -> Parser:
@@ -68,9 +85,10 @@ def make_parser() -> Parser:
     return parser
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: Options) -> None:
     """Print the clients. Raises PostgreyError."""
-    settings = settings_of(options, NAME, ("dbdir", "auto_whitelist_clients"))
+    wanted = ServerFields(dbdir=options.dbdir, auto_whitelist_clients=None)
+    settings = settings_of(NAME, wanted, options.server_options, options.verbose)
     min_count = settings.auto_whitelist_clients if options.min_count is None else options.min_count
     if options.min_count is None and not min_count:
         # The server counts nobody, and trusts nobody.
@@ -78,7 +96,8 @@ def run(options: argparse.Namespace) -> None:
         min_count = MOST_COUNTED
     clients = read_clients(settings.dbdir, 0 if options.all else min_count)
     sort_clients(clients, options.sort)
-    names = names_of([client.text for client in clients if client.address is not None], options, NAME)
+    addresses = [client.text for client in clients if client.address is not None]
+    names = names_of(addresses, options.nameserver, not options.no_resolve, NAME)
     if options.format == "text":
         for client in clients:
             print(f"{names.get(client.text, client.text)} ({client.passes})")

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The frame of every command: options that all have, one-line errors, closed pipes, signals, the exit status.
 
-A tool is a module with a `make_parser()`, a `run(options)`, and a `main` that hands both to `run_command`:
+A tool is a module with a `make_parser()`, a frozen dataclass that has a field for each of its options and operands, a
+`run(options)`, and a `main` that hands all three to `run_command`:
 
     def main(arguments: Sequence[str]) -> int:
-        return run_command("postgrey-search.1", make_parser(), run, arguments)
+        return run_command("postgrey-search.1", make_parser(), Options, run, arguments)
 
 `run` prints to `sys.stdout`, which takes any text (UTF-8; bytes that are none come as surrogates, as `os.fsdecode`
 makes them), and raises PostgreyError for what it can't do.
@@ -12,7 +13,6 @@ makes them), and raises PostgreyError for what it can't do.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import os
@@ -20,11 +20,13 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from postgrey_py import __version__
-from postgrey_py.commandline import Parser, show_manual
+from postgrey_py.commandline import INFORMATION, Parser, drop_output, show_information, take_information
 from postgrey_py.errors import PostgreyError, UsageError
+
+T = TypeVar("T")
 
 _STOPPING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
@@ -42,18 +44,18 @@ class _Stopped(SystemExit):
 
 def add_common_options(parser: Parser) -> None:
     """Add --help, --man and --version, which `run_command` answers."""
-    parser.option("help", "h", action="store_true", help="show this help and exit")
-    parser.option("man", action="store_true", help="show the manual and exit")
-    parser.option("version", action="store_true", help="show the version and exit")
+    for name in INFORMATION:
+        parser.information_option(name)
 
 
 def run_command(
-    manual: str, parser: Parser, run: Callable[[argparse.Namespace], None], arguments: Sequence[str]
+    manual: str, parser: Parser, make_options: Callable[..., T], run: Callable[[T], None], arguments: Sequence[str]
 ) -> int:
     """Run a tool; returns its exit status: 0, 1 after an error, 2 for a wrong command line.
 
-    `manual` is the name of its page (`postgrey-search.1`); the `parser` has the common options. When a signal stops the
-    tool or nobody reads its output any more, it cleans up and then ends by that signal, as other programs do.
+    `manual` is the name of its page (`postgrey-search.1`); the `parser` has the common options. `make_options` makes
+    what `run` takes of all others, by name. When a signal stops the tool or nobody reads its output any more, it cleans
+    up and then ends by that signal, as other programs do.
     """
     if sys.stderr is None:
         # Else print() would take standard output for it. It stays open until the end of the program.
@@ -65,7 +67,7 @@ def run_command(
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     try:
         with _signals_unwind():
-            _run(manual, parser, run, arguments)
+            _run(manual, parser, make_options, run, arguments)
             sys.stdout.flush()
     except UsageError as error:
         print(f"{parser.prog}: {error}; see {parser.prog} --help", file=sys.stderr)
@@ -82,22 +84,20 @@ def run_command(
         _end_by(stopped.number)
     except OSError as error:
         # Files that a tool reads are its own business; what is left is the output.
-        _drop_output()
+        drop_output()
         print(f"{parser.prog}: can't write the output: {error.strerror or error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _run(manual: str, parser: Parser, run: Callable[[argparse.Namespace], None], arguments: Sequence[str]) -> None:
-    options = parser.parse(arguments)
-    if options.help:
-        print(parser.format_help(), end="")
-    elif options.version:
-        print(f"{parser.prog} {__version__}")
-    elif options.man:
-        show_manual(manual)
+def _run(
+    manual: str, parser: Parser, make_options: Callable[..., T], run: Callable[[T], None], arguments: Sequence[str]
+) -> None:
+    given = parser.parse(arguments)
+    if asked := take_information(given):
+        show_information(parser, manual, __version__, asked)
     else:
-        run(options)
+        run(make_options(**given))
 
 
 @contextlib.contextmanager
@@ -135,12 +135,4 @@ def _flush_quietly() -> None:
     try:
         sys.stdout.flush()
     except OSError:
-        _drop_output()
-
-
-def _drop_output() -> None:
-    """Let what is still buffered go nowhere, so that the interpreter does not complain of it at the end."""
-    with contextlib.suppress(OSError, ValueError):
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
-        os.close(null)
+        drop_output()

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from postgrey_py.commandline import Parser
-from postgrey_py.commands.dns import Resolver, nameserver
+from postgrey_py.commands.dns import Nameserver, Resolver
+from postgrey_py.commands.option_values import add_nameserver
 from postgrey_py.commands.progress import ProgressBar
 from postgrey_py.greylist.address import Address, parse_address
 
@@ -19,28 +19,23 @@ HOSTS = Path("/etc/hosts")
 
 def add_name_options(parser: Parser) -> None:
     """Add --nameserver and --no-resolve."""
-    parser.option(
-        "nameserver",
-        type=nameserver,
-        metavar="ADDRESS[:PORT]",
-        action="append",
-        default=[],
-        help="ask this name server instead of those in /etc/resolv.conf; repeatable",
-    )
+    add_nameserver(parser)
     parser.option("no-resolve", action="store_true", help="do not look names up")
 
 
-def names_of(addresses: Collection[str], options: argparse.Namespace, tool: str) -> dict[str, str]:
-    """The reverse names of those addresses that have one, none at all with --no-resolve. Raises PostgreyError.
+def names_of(
+    addresses: Collection[str], nameservers: Sequence[Nameserver], is_resolving: bool, tool: str
+) -> dict[str, str]:
+    """The reverse names of those addresses that have one; of none unless `is_resolving`. Raises PostgreyError.
 
     Standard error shows how far it is, and gets a line of this `tool` when no name server answers.
     """
-    if options.no_resolve and options.nameserver:
+    if nameservers and not is_resolving:
         print(f"{tool}: --nameserver has no effect with --no-resolve", file=sys.stderr)
-    if options.no_resolve or not addresses:
+    if not is_resolving or not addresses:
         return {}
     names = _look_up_hosts(addresses)
-    resolver = Resolver(options.nameserver)
+    resolver = Resolver(nameservers)
     with ProgressBar("looking up names") as bar:
         names |= resolver.names_of([address for address in addresses if address not in names], bar.show)
     if resolver.is_given_up:

@@ -1,15 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Values of options that several tools take."""
+"""Options that several tools have, and values that they take.
+
+What only some options need is imported when they are given: it would double the time that a start takes.
+"""
 
 from __future__ import annotations
 
 import argparse
 import re
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from postgrey_py.commandline import Parser
 from postgrey_py.greylist.address import IPV4_BITS, IPV6_BITS
 from postgrey_py.greylist.settings import Settings
+
+if TYPE_CHECKING:
+    from postgrey_py.commands.dns import Nameserver
 
 
 def whole_number(least: int, most: int) -> Callable[[str], int]:
@@ -21,6 +28,24 @@ def whole_number(least: int, most: int) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def add_nameserver(parser: Parser) -> None:
+    """Add --nameserver."""
+    parser.option(
+        "nameserver",
+        type=_nameserver,
+        metavar="ADDRESS[:PORT]",
+        action="append",
+        default=[],
+        help="ask this name server instead of those in /etc/resolv.conf; repeatable",
+    )
+
+
+def _nameserver(text: str) -> Nameserver:
+    from postgrey_py.commands.dns import nameserver
+
+    return nameserver(text)
 
 
 def add_network_sizes(parser: Parser) -> None:

@@ -9,14 +9,17 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 
 from postgrey_py.commandline import Parser
 from postgrey_py.commands.command import add_common_options, run_command
+from postgrey_py.commands.dns import Nameserver
 from postgrey_py.commands.formats import NOBODY, Value, iso_time, write_csv, write_json
 from postgrey_py.commands.names import add_name_options, names_of
 from postgrey_py.commands.option_values import add_network_sizes, whole_number
+from postgrey_py.commands.server_arguments import ServerFields
 from postgrey_py.commands.server_options import add_server_options, settings_of
 from postgrey_py.commands.standing import PENDING, STATES, Standing, Standings
 from postgrey_py.commands.triplet_search import ALL, ORDERS, Client, Query, Search, Triplet
@@ -33,16 +36,46 @@ COLUMNS = ("first_seen", "last_seen", "client", "name", "sender", "recipient", "
 MOST_SECONDS = 10**9
 MOST_COUNTED = 10**9
 
-# What of the server's settings is of use here.
-SERVER_FIELDS = (
-    *("dbdir", "delay", "ipv4cidr", "ipv6cidr", "auto_whitelist_clients"),
-    *("whitelist_clients", "whitelist_recipients"),
-)
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options and operands of the command."""
+
+    auto_whitelist_clients: int | None
+    client: str | None
+    dbdir: str | None
+    delay: int | None
+    format: str
+    ipv4cidr: int | None
+    ipv6cidr: int | None
+    nameserver: Sequence[Nameserver]
+    no_resolve: bool
+    patterns: Sequence[UserPattern]
+    recipient: UserPattern | None
+    sender: UserPattern | None
+    server_options: str | None
+    sort: str
+    state: str
+    verbose: bool
+    whitelist_clients: list[str] | None
+    whitelist_recipients: list[str] | None
+
+    def server_fields(self) -> ServerFields:
+        """Return what of the server's settings is of use here, as far as it was given."""
+        return ServerFields(
+            auto_whitelist_clients=self.auto_whitelist_clients,
+            dbdir=self.dbdir,
+            delay=self.delay,
+            ipv4cidr=self.ipv4cidr,
+            ipv6cidr=self.ipv6cidr,
+            whitelist_clients=self.whitelist_clients,
+            whitelist_recipients=self.whitelist_recipients,
+        )
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit status."""
-    return run_command(f"{NAME}.1", make_parser(), run, arguments)
+    return run_command(f"{NAME}.1", make_parser(), Options, run, arguments)
 
 
 def make_parser() -> Parser:
@@ -93,13 +126,16 @@ def make_parser() -> Parser:
     return parser
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: Options) -> None:
     """Print what is found. Raises PostgreyError."""
-    settings = settings_of(options, NAME, SERVER_FIELDS)
+    settings = settings_of(NAME, options.server_fields(), options.server_options, options.verbose)
     query = _query(options, settings)
-    clients, complaints = read_list_files(settings.whitelist_clients, is_named=_is_named("whitelist_clients", settings))
+    # The lists that the server reads by default need not be there.
+    clients, complaints = read_list_files(
+        settings.whitelist_clients, is_named=settings.whitelist_clients != Settings().whitelist_clients
+    )
     recipients, more = read_list_files(
-        settings.whitelist_recipients, is_named=_is_named("whitelist_recipients", settings)
+        settings.whitelist_recipients, is_named=settings.whitelist_recipients != Settings().whitelist_recipients
     )
     for complaint in (*complaints.values(), *more.values()):
         _say(complaint)
@@ -107,7 +143,7 @@ def run(options: argparse.Namespace) -> None:
         standings = Standings(settings, snapshot.clients, clients, recipients)
         search = Search(query, options.state, standings, settings)
         search.read(snapshot.triplets, can_change=not options.no_resolve)
-    names = names_of(search.addresses, options, NAME)
+    names = names_of(search.addresses, options.nameserver, not options.no_resolve, NAME)
     found = search.results(names, options.sort)
     if options.format == "csv":
         write_csv(COLUMNS, rows(found, names))
@@ -135,6 +171,14 @@ def rows(found: Iterable[tuple[Triplet, Standing]], names: Mapping[str, str]) ->
         }
 
 
+# The layout of a line of text, and the headings over it with the lengths of the strokes below them.
+_SHORT: tuple[str, dict[str, int]] = ("{:19} {:40} {}", {"Date": 19, "Host": 40, "Sender": 29})
+_LONG: tuple[str, dict[str, int]] = (
+    "{:19} {:19} {:11} {:40} {:40} {}",
+    {"Date": 19, "Last seen": 19, "State": 11, "Host": 40, "Sender": 40, "Recipient": 29},
+)
+
+
 def _write_text(
     found: Iterator[tuple[Triplet, Standing]], names: Mapping[str, str], search: Search, is_long: bool
 ) -> None:
@@ -142,13 +186,9 @@ def _write_text(
     if first is None:
         print(_nothing(search))
         return
-    columns = ("Date", "Host", "Sender")
-    layout, widths = "{:19} {:40} {}", (19, 40, 29)
-    if is_long:
-        columns = ("Date", "Last seen", "State", "Host", "Sender", "Recipient")  # type: ignore[assignment]
-        layout, widths = "{:19} {:19} {:11} {:40} {:40} {}", (19, 19, 11, 40, 40, 29)  # type: ignore[assignment]
+    layout, columns = _LONG if is_long else _SHORT
     print(layout.format(*columns))
-    print(layout.format(*("-" * width for width in widths)))
+    print(layout.format(*("-" * width for width in columns.values())))
     for triplet, standing in chain([first], found):
         first_seen, host = _date(triplet.first_seen), names.get(triplet.client, triplet.client)
         sender = triplet.sender or NOBODY
@@ -174,7 +214,7 @@ def _date(seconds: int) -> str:
         return str(seconds)
 
 
-def _query(options: argparse.Namespace, settings: Settings) -> Query:
+def _query(options: Options, settings: Settings) -> Query:
     """Raises UsageError."""
     recipients = [*options.patterns, *([options.recipient] if options.recipient else [])]
     if len(recipients) > 1:
@@ -196,11 +236,6 @@ def _client(text: str, settings: Settings) -> Client | UserPattern:
     except argparse.ArgumentTypeError as error:
         raise UsageError(f"--client: {error}") from error
     return Client(address, bits, settings.ipv4cidr if address.bits == IPV4_BITS else settings.ipv6cidr)
-
-
-def _is_named(field: str, settings: Settings) -> bool:
-    """Whether the lists are others than those that the server reads by default, which need not be there."""
-    return bool(getattr(settings, field) != getattr(Settings(), field))
 
 
 def _say(text: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 from postgrey_py.commands.shell_assignments import UNKNOWN, show
 from postgrey_py.greylist.address import IPV4_BITS, IPV6_BITS
@@ -19,6 +19,24 @@ from postgrey_py.greylist.settings import SECONDS_PER_DAY, SECONDS_PER_HOUR
 _NUMBER = re.compile(r"\+?\d{1,9}", re.ASCII)
 # How an argument begins that is an option.
 OPTION_START = re.compile(r"--?[a-z][\w-]*(?:=|$)", re.ASCII)
+
+
+class ServerFields(TypedDict, total=False):
+    """The fields of Settings that commands read, for what a command says of them; None where it says nothing."""
+
+    auto_whitelist_clients: int | None
+    dbdir: str | None
+    delay: int | None
+    greylist_action: str | None
+    greylist_text: str | None
+    ipv4cidr: int | None
+    ipv6cidr: int | None
+    lookup_by_host: bool | None
+    max_age: int | None
+    privacy: bool | None
+    retry_window: int | None
+    whitelist_clients: list[str] | None
+    whitelist_recipients: list[str] | None
 
 
 def read_options(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:

@@ -8,7 +8,6 @@ understood. The commands call `add_server_options` and `settings_of`.
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import sys
@@ -19,7 +18,7 @@ from typing import Any, NamedTuple
 
 from postgrey_py.commandline import Parser
 from postgrey_py.commands.formats import printable
-from postgrey_py.commands.server_arguments import OPTION_START, read_options
+from postgrey_py.commands.server_arguments import OPTION_START, ServerFields, read_options
 from postgrey_py.commands.shell_assignments import read_assignments, split_words
 from postgrey_py.errors import PostgreyError
 from postgrey_py.greylist.settings import (
@@ -79,28 +78,26 @@ def add_server_options(parser: Parser) -> None:
     )
 
 
-def settings_of(options: argparse.Namespace, tool: str, fields: Collection[str]) -> Settings:
+def settings_of(tool: str, wanted: ServerFields, server_options: str | None, is_verbose: bool = False) -> Settings:
     """Return the settings of the server whose database a command reads. Raises PostgreyError.
 
-    `fields` are what this command uses of them. What the command line says of these (it is None where that says
-    nothing) comes first. On standard error, `tool` says what it could not understand and, with --verbose, what it took.
+    `wanted` has the fields that the command uses; a value, which its command line gave, comes first. `server_options`
+    is the value of the option. On standard error, `tool` says what was not understood and, if verbose, what it took.
     """
     given: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name in fields
-        if (value := getattr(options, name, None)) is not None
+        name: tuple(value) if isinstance(value, list) else value for name, value in wanted.items() if value is not None
     }
     places = PLACES
-    if options.server_options is not None:
-        is_nothing = options.server_options == NOTHING
-        places = Places(None, () if is_nothing else (Path(options.server_options),))
+    if server_options is not None:
+        is_nothing = server_options == NOTHING
+        places = Places(None, () if is_nothing else (Path(server_options),))
         if not is_nothing and not places.files[0].is_file():
-            raise PostgreyError(f"--server-options: there is no file {options.server_options}")
+            raise PostgreyError(f"--server-options: there is no file {server_options}")
     found = find_server_options(given.get("dbdir"), places)
-    taken = {name: found.values[name] for name in found.values if name in fields and name not in given}
+    taken = {name: found.values[name] for name in found.values if name in wanted and name not in given}
     for remark in found.remarks:
         print(f"{tool}: {remark}", file=sys.stderr)
-    if getattr(options, "verbose", False):
+    if is_verbose:
         shown = ", ".join(_show(name, value) for name, value in sorted(taken.items()))
         print(f"{tool}: options of the server from {found.source or 'nowhere'}: {shown or 'none'}", file=sys.stderr)
     return replace(Settings(), **{**taken, **given})

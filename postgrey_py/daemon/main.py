@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from postgrey_py import __version__
-from postgrey_py.commandline import show_manual, writing_output
+from postgrey_py.commandline import INFORMATION, show_information, writing_output
 from postgrey_py.daemon.background import Readiness, detach
 from postgrey_py.daemon.check import check
 from postgrey_py.daemon.listeners import bind_listeners, close_listeners
@@ -64,12 +64,8 @@ def _tell(command_line: CommandLine) -> int:
     """Print what was asked for instead of serving; returns the exit status. Raises PostgreyError."""
     if command_line.action == "check":
         return check(command_line)
-    if command_line.action == "help":
-        print(make_parser().format_help(), end="")
-    elif command_line.action == "version":
-        print(f"postgrey {__version__}")
-    elif command_line.action == "man":
-        show_manual("postgrey.8")
+    if command_line.action in INFORMATION:
+        show_information(make_parser(), "postgrey.8", __version__, command_line.action)
     else:
         print_startup_file(command_line.action)
     return 0

@@ -8,10 +8,10 @@ import os
 import re
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
-from postgrey_py.commandline import Parser
+from postgrey_py.commandline import Parser, take_information
 from postgrey_py.daemon.logs import FACILITIES
 from postgrey_py.daemon.option_warnings import find_option_warnings
 from postgrey_py.daemon.startup_files import STARTUP_FILES
@@ -45,26 +45,36 @@ class CommandLine(NamedTuple):
     warnings: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The options and operands that are no settings."""
+
+    check: bool
+    lookup_by_subnet: bool
+    noaction: bool
+    print_startup_file: str | None
+    stray: list[str]
+
+
 def parse_command_line(arguments: Sequence[str], has_listener: bool = False) -> CommandLine:
     """Read the command line. Raises UsageError, whose text names option and value.
 
     `has_listener` says that the server has where to listen already, without --inet and --unix.
     """
-    given = vars(make_parser().parse(arguments))
-    for action in ("help", "man", "version"):
-        if given.pop(action):
-            return CommandLine(action, Settings(), ())
-    if kind := given.pop("print_startup_file"):
-        return CommandLine(kind, Settings(), ())
-    if given.pop("noaction"):
+    given = make_parser().parse(arguments)
+    if information := take_information(given):
+        return CommandLine(information, Settings(), ())
+    asked = _Asked(**{field.name: given.pop(field.name) for field in fields(_Asked)})
+    if asked.print_startup_file:
+        return CommandLine(asked.print_startup_file, Settings(), ())
+    if asked.noaction:
         raise UsageError(
             "--noaction: there is nothing that postgrey could do without doing it; to see what it would defer, put"
             " warn_if_reject before check_policy_service in main.cf, and try options and lists with --check"
         )
-    if stray := [argument for argument in given.pop("stray") if argument != "--"]:
+    if stray := [argument for argument in asked.stray if argument != "--"]:
         raise UsageError(f"{stray[0]}: options only, please; is there a quote missing?")
-    given.pop("lookup_by_subnet")
-    action = "check" if given.pop("check") else "serve"
+    action = "check" if asked.check else "serve"
     # A unit whose sockets systemd holds names none on its command line.
     if action == "serve" and not has_listener and not given["inet"] and not given["unix"]:
         raise UsageError("--unix or --inet must be given")
@@ -121,7 +131,7 @@ def make_parser() -> Parser:
     )
     value("greylist-text", type=_text, metavar="TEXT", help="text for greylisted mail; %%s: seconds left, %%r: domain")
     value("group", type=str, metavar="GROUP", help=f"run as this group (default for root: {PATHS.group})")
-    flag("help", "h", help="show this help and exit")
+    parser.information_option("help")
     value("hostname", type=_text, metavar="NAME", help="name for the header (default: the name of this host)")
     flag("ignore-test-time", help="do not let requests say what time it is (policy_test_time)")
     value(
@@ -152,7 +162,7 @@ def make_parser() -> Parser:
     )
     flag("lookup-by-host", help="know clients by their own address, not by their network")
     flag("lookup-by-subnet", help="know clients by their network (default)")
-    flag("man", help="show the manual and exit")
+    parser.information_option("man")
     value(
         "max-age",
         type=_days,
@@ -192,7 +202,7 @@ def make_parser() -> Parser:
     value("unix", "u", type=_path, metavar="PATH", action="append", help="listen on a Unix socket")
     value("user", type=str, metavar="USER", help=f"run as this user (default for root: {PATHS.user})")
     flag("verbose", "v", help="log more")
-    flag("version", help="show the version and exit")
+    parser.information_option("version")
     value("whitelist-clients", type=_path, metavar="FILE", action="append", help="clients to let pass; repeatable")
     value(
         "whitelist-recipients", type=_path, metavar="FILE", action="append", help="recipients to let pass; repeatable"

@@ -7,7 +7,9 @@ import getpass
 import time
 from pathlib import Path
 
+from postgrey_py.commandline import take_information
 from postgrey_py.commands.report.main import main
+from postgrey_py.commands.report.options import Options, make_parser
 from postgrey_py.greylist.address import parse_address
 from postgrey_py.greylist.keys import triplet_key
 from postgrey_py.greylist.settings import Settings
@@ -19,6 +21,13 @@ STAMP = "Nov 21 09:57:31"
 
 # Longer than the delay.
 RETURNED = 400
+
+
+def parse_options(*arguments: str) -> Options:
+    """The options of a report with these arguments."""
+    given = make_parser().parse(arguments)
+    assert take_information(given) is None
+    return Options(**given)
 
 
 def reject_line(

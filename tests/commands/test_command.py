@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import subprocess
@@ -228,23 +227,23 @@ def test_output_is_utf8_in_every_locale(tool: Tool, locale: str, tmp_path: Path)
 def test_errors_are_one_line_and_an_exit_status(
     error: Exception | None, status: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def run(_: argparse.Namespace) -> None:
+    def run(_: dict[str, object]) -> None:
         print("output")
         if error is not None:
             raise error
 
     parser = Parser("tool", "does something")
     add_common_options(parser)
-    assert run_command("tool.1", parser, run, []) == status
+    assert run_command("tool.1", parser, dict, run, []) == status
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("output\n", said)
 
 
 def test_the_version_is_told_instead_of_running(capsys: pytest.CaptureFixture[str]) -> None:
-    def run(_: argparse.Namespace) -> None:
+    def run(_: dict[str, object]) -> None:
         raise AssertionError
 
     parser = Parser("tool", "does something")
     add_common_options(parser)
-    assert run_command("tool.1", parser, run, ["--version"]) == 0
+    assert run_command("tool.1", parser, dict, run, ["--version"]) == 0
     assert capsys.readouterr().out == f"tool {__version__}\n"

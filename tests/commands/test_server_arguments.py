@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from postgrey_py.commands.server_arguments import READ_FIELDS, read_options
+from postgrey_py.commands.server_arguments import READ_FIELDS, ServerFields, read_options
 from postgrey_py.commands.shell_assignments import UNKNOWN
 from postgrey_py.greylist.settings import Settings
 
@@ -68,4 +68,5 @@ def test_what_only_a_shell_knows_is_told() -> None:
 
 
 def test_fields_are_those_of_settings() -> None:
+    assert set(ServerFields.__annotations__) == READ_FIELDS
     assert READ_FIELDS - {"dbdir", "whitelist_clients", "whitelist_recipients"} <= set(Settings.__slots__)

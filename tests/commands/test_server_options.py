@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 
 from postgrey_py.commands import server_options
-from postgrey_py.commands.server_arguments import READ_FIELDS, read_options
+from postgrey_py.commands.server_arguments import READ_FIELDS, ServerFields, read_options
 from postgrey_py.commands.server_options import Places, ServerOptions, find_server_options, settings_of
 from postgrey_py.daemon.options import parse_command_line
 from postgrey_py.greylist.settings import PATHS, SECONDS_PER_DAY, SECONDS_PER_HOUR, Settings
@@ -241,10 +240,6 @@ def test_a_process_of_a_stranger_is_not_believed(tmp_path: Path, monkeypatch: py
     assert find_server_options(None, places).values["delay"] == 10
 
 
-def namespace(**options: Any) -> argparse.Namespace:
-    return argparse.Namespace(**{"server_options": None, "dbdir": None, "delay": None, "verbose": False, **options})
-
-
 def test_the_command_line_comes_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -252,17 +247,18 @@ def test_the_command_line_comes_first(
     default.write_text("POSTGREY_OPTS='--delay=20 --dbdir=/db --privacy'\n")
     other.write_text("POSTGREY_OPTS='--delay=30'\n")
     monkeypatch.setattr(server_options, "PLACES", Places(None, (default,)))
-    fields = ("dbdir", "delay")
-    assert settings_of(namespace(), "tool", fields) == Settings(delay=20, dbdir="/db")
-    assert settings_of(namespace(delay=5), "tool", fields) == Settings(delay=5, dbdir="/db")
-    assert settings_of(namespace(delay=0, dbdir="/x"), "tool", fields) == Settings(delay=0, dbdir="/x")
-    assert settings_of(namespace(server_options=str(other)), "tool", fields) == Settings(delay=30)
-    assert settings_of(namespace(server_options="none"), "tool", fields) == Settings()
+    wanted = ServerFields(dbdir=None, delay=None)
+    assert settings_of("tool", wanted, None) == Settings(delay=20, dbdir="/db")
+    assert settings_of("tool", ServerFields(dbdir=None, delay=5), None) == Settings(delay=5, dbdir="/db")
+    assert settings_of("tool", ServerFields(dbdir="/x", delay=0), None) == Settings(delay=0, dbdir="/x")
+    assert settings_of("tool", ServerFields(whitelist_clients=["/a", "/b"]), None).whitelist_clients == ("/a", "/b")
+    assert settings_of("tool", wanted, str(other)) == Settings(delay=30)
+    assert settings_of("tool", wanted, "none") == Settings()
     assert capsys.readouterr().err == ""
-    settings_of(namespace(verbose=True), "tool", fields)
-    settings_of(namespace(verbose=True, server_options="none"), "tool", fields)
+    settings_of("tool", wanted, None, is_verbose=True)
+    settings_of("tool", wanted, "none", is_verbose=True)
     other.write_text("POSTGREY_OPTS='--dbdir=/€'\nPOSTGREY_TEXT=später")
-    settings_of(namespace(verbose=True, server_options=str(other)), "tool", ("dbdir", "greylist_text"))
+    settings_of("tool", ServerFields(dbdir=None, greylist_text=None), str(other), is_verbose=True)
     assert capsys.readouterr().err.splitlines() == [
         f"tool: options of the server from {default}: dbdir=/db, delay=20",
         "tool: options of the server from nowhere: none",

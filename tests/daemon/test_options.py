@@ -156,7 +156,7 @@ OTHERS = {"check", "ignore-test-time", "print-startup-file", "lookup-by-subnet",
 
 
 def test_every_spelling_is_looked_at() -> None:
-    spellings = {s.lstrip("-") for action in make_parser()._actions for s in action.option_strings}
+    spellings = {s.lstrip("-") for action in make_parser().options for s in action.option_strings}
     assert spellings == {*FLAGS, *VALUES, *LISTENERS, *ACTIONS, *OTHERS}
 
 
@@ -462,7 +462,7 @@ def test_an_error_comes_before_help(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 arguments = st.lists(
-    st.sampled_from([s for action in make_parser()._actions for s in action.option_strings])
+    st.sampled_from([s for action in make_parser().options for s in action.option_strings])
     | st.sampled_from(["", "-", "--", "5", "x", "=", "--=", "-v=", "--delay=1", "--greylist-text=--", "--unix=--"])
     | st.text(max_size=6),
     max_size=5,
@@ -549,7 +549,7 @@ def ask_perl(command_lines: tuple[tuple[str, ...], ...]) -> list[Answer]:
 def ask_ours(command_line: Sequence[str]) -> Answer:
     """The same of ours."""
     try:
-        given = {name: value for name, value in vars(make_parser().parse(command_line)).items() if value is not None}
+        given = {name: value for name, value in make_parser().parse(command_line).items() if value is not None}
     except UsageError:
         return Answer(False, {}, [])
     return Answer(True, given, given.pop("stray"))

@@ -13,6 +13,7 @@ import time
 import zlib
 from array import array
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from postgrey_py.commandline import Parser
 from postgrey_py.commands.command import add_common_options, run_command
@@ -35,9 +36,21 @@ PERCENTILES = (50, 90, 95, 99, 99.9)
 _REQUESTS_AT_A_TIME = 8
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options and operands of the command."""
+
+    connections: int
+    files: Sequence[str]
+    latency: bool
+    rate: float | None
+    service: str | None
+    verbose: bool
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit status: 0, 1 after an error, 2 for a wrong command line."""
-    return run_command("policy-test.8", make_parser(), run, arguments)
+    return run_command("policy-test.8", make_parser(), Options, run, arguments)
 
 
 def make_parser() -> Parser:
@@ -63,7 +76,7 @@ def make_parser() -> Parser:
     return parser
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: Options) -> None:
     """Do what the command line asks for. Raises PostgreyError."""
     if options.service is None:
         raise UsageError("inet:HOST:PORT or unix:PATH must be given")
@@ -106,7 +119,7 @@ def make_request(delivery: Delivery) -> bytes:
     ).encode("latin-1")
 
 
-async def _replay(log: LogText, clock: LogClock, service: Service, options: argparse.Namespace) -> int:
+async def _replay(log: LogText, clock: LogClock, service: Service, options: Options) -> int:
     """Ask about everything in the log; return the number of requests.
 
     It is printed too, also when the service fails.

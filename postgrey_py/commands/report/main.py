@@ -6,7 +6,6 @@ What only some reports need is imported when they do: it would double the time t
 
 from __future__ import annotations
 
-import argparse
 import gc
 import sys
 import time
@@ -26,7 +25,7 @@ from postgrey_py.commands.report.combinations import check_combination
 from postgrey_py.commands.report.greylist_text import pattern_of_text
 from postgrey_py.commands.report.history import Deferral, History, IsWanted, make_network_namer
 from postgrey_py.commands.report.listing import COLUMNS, Layout, format_lines, in_order_of_address, rows, show
-from postgrey_py.commands.report.options import GREYLIST_TEXT, make_parser
+from postgrey_py.commands.report.options import GREYLIST_TEXT, Options, make_parser
 from postgrey_py.commands.report.summary import (
     Summary,
     format_summary,
@@ -36,6 +35,7 @@ from postgrey_py.commands.report.summary import (
 )
 from postgrey_py.commands.report.text_guess import TextGuess
 from postgrey_py.commands.report.verdicts import Verdicts, judge
+from postgrey_py.commands.server_arguments import ServerFields
 from postgrey_py.commands.server_options import settings_of
 from postgrey_py.database.environment import TRIPLETS
 from postgrey_py.database.snapshot import open_snapshot
@@ -50,32 +50,20 @@ from postgrey_py.greylist.settings import Settings
 if TYPE_CHECKING:
     from postgrey_py.commands.report.sender_checks import SenderChecks
 
-# What of the server's settings is of use here; its text is no pattern, as the option of the report is.
-SERVER_FIELDS = (
-    "dbdir",
-    "delay",
-    "lookup_by_host",
-    "ipv4cidr",
-    "ipv6cidr",
-    "privacy",
-    "greylist_action",
-    "greylist_text",
-)
-
 # Makes a picture of a summary, "svg" or "png".
 Draw = Callable[[Summary, str], bytes]
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit status: 0, 1 after an error, 2 for a wrong command line."""
-    return run_command("postgreyreport.1", make_parser(), run, arguments)
+    return run_command("postgreyreport.1", make_parser(), Options, run, arguments)
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: Options) -> None:
     """Do what the command line asks for. Raises PostgreyError."""
     for remark in check_combination(options):
         _say(remark)
-    settings = settings_of(options, "postgreyreport", SERVER_FIELDS)
+    settings = settings_of("postgreyreport", _server_fields(options), options.server_options, options.verbose)
     if consequence := find_consequence(settings.greylist_action):
         _say(f"--greylist-action={show(settings.greylist_action)} of the server {consequence}")
     greylist_text = _greylist_pattern(options, settings)
@@ -123,7 +111,7 @@ def run(options: argparse.Namespace) -> None:
             _say(f"{log.total} lines; {len(deferrals)} triplets were deferred, {len(lost)} of them never came back")
         if counts_passes:
             summary = summarize(history, deferrals, clock, make_network_namer(settings))
-            if draw is not None and picture is not None:
+            if options.plot is not None and draw is not None and picture is not None:
                 _write(picture, options.plot, draw(summary, options.plot.rpartition(".")[2]))
             if options.summary:
                 _print_summary(summary, options.format)
@@ -137,17 +125,32 @@ def run(options: argparse.Namespace) -> None:
             raise PostgreyError(problem)
 
 
-def _greylist_pattern(options: argparse.Namespace, settings: Settings) -> str:
+def _server_fields(options: Options) -> ServerFields:
+    """Return what of the server's settings is of use here, as far as it was given."""
+    return ServerFields(
+        dbdir=options.dbdir,
+        delay=options.delay,
+        greylist_action=None,
+        # A pattern, which the server's is not; `_greylist_pattern` comes before this field.
+        greylist_text=options.greylist_text,
+        ipv4cidr=options.ipv4cidr,
+        ipv6cidr=options.ipv6cidr,
+        lookup_by_host=options.lookup_by_host,
+        privacy=options.privacy,
+    )
+
+
+def _greylist_pattern(options: Options, settings: Settings) -> str:
     """The pattern of the text that the server defers mail with."""
     if options.greylist_text is not None:
-        return str(options.greylist_text)
+        return options.greylist_text
     if settings.greylist_text == Settings().greylist_text:
         return GREYLIST_TEXT
     # The log may begin before the server had this text.
     return f"{pattern_of_text(settings.greylist_text)}|{GREYLIST_TEXT}"
 
 
-def _load_client_filter(options: argparse.Namespace) -> IsWanted | None:
+def _load_client_filter(options: Options) -> IsWanted | None:
     """Return a test for the clients that the report is about; None where it is about all. Raises PostgreyError."""
     if not (options.skip_clients or options.match_clients or options.skip_pool):
         return None
@@ -182,7 +185,7 @@ def _write(file: FileIO, path: str, octets: bytes) -> None:
         raise PostgreyError(f"can't write {path}: {error.strerror}") from error
 
 
-def _load_checks(options: argparse.Namespace) -> SenderChecks | None:
+def _load_checks(options: Options) -> SenderChecks | None:
     """Return the checks that ask the DNS; None where nothing is to be asked."""
     if not options.skip_dnsbl and not options.check_sender:
         return None
@@ -194,7 +197,7 @@ def _load_checks(options: argparse.Namespace) -> SenderChecks | None:
 def _print_report(
     lost: Sequence[Deferral],
     checks: SenderChecks | None,
-    options: argparse.Namespace,
+    options: Options,
     clock: LogClock,
     settings: Settings,
 ) -> None:
@@ -213,12 +216,19 @@ def _print_report(
         sys.stdout.writelines(format_lines(lost, passed, _layout(options), name_network))
 
 
-def _layout(options: argparse.Namespace) -> Layout:
-    names = ("show_time", "show_tries", "tab", "single_line", "separate_by_ip", "separate_by_subnet")
-    return Layout(check_sender=bool(options.check_sender), **{name: getattr(options, name) for name in names})
+def _layout(options: Options) -> Layout:
+    return Layout(
+        show_time=options.show_time,
+        show_tries=options.show_tries,
+        check_sender=bool(options.check_sender),
+        tab=options.tab,
+        single_line=options.single_line,
+        separate_by_ip=options.separate_by_ip,
+        separate_by_subnet=options.separate_by_subnet,
+    )
 
 
-def _print_summary(summary: Summary, form: str) -> None:
+def _print_summary(summary: Summary, form: str | None) -> None:
     if form == "csv":
         write_summary_csv(summary)
     elif form == "json":
@@ -244,7 +254,7 @@ def _print_records(events: Iterable[Event], verdicts: Verdicts, patterns: Sequen
 
 
 def _complain_of(
-    log: LogText, watch: TimeWatch, events: EventReader, options: argparse.Namespace, is_explained: bool = False
+    log: LogText, watch: TimeWatch, events: EventReader, options: Options, is_explained: bool = False
 ) -> None:
     complaints = [complaint for complaint in (log.complaint(), watch.complaint()) if complaint is not None]
     if log.emptiness is not None:

@@ -7,14 +7,19 @@ What only some options need is imported when they are given: it would double the
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from postgrey_py.commandline import Parser
 from postgrey_py.commands.command import add_common_options
-from postgrey_py.commands.option_values import add_network_sizes, whole_number
+from postgrey_py.commands.option_values import add_nameserver, add_network_sizes, whole_number
 from postgrey_py.commands.server_options import add_server_options
 from postgrey_py.errors import PatternError
 from postgrey_py.greylist.settings import PATHS, SECONDS_PER_DAY, Settings
+
+if TYPE_CHECKING:
+    from postgrey_py.commands.dns import Nameserver
 
 FORMATS = ("text", "csv", "json")
 PICTURES = (".svg", ".png")
@@ -25,6 +30,45 @@ SENDER_CHECKS = ("mx", "mx/24", "a", "a/24")
 GREYLIST_TEXT = "Greylisted"
 
 _MAX_DELAY = 365 * SECONDS_PER_DAY
+
+
+# A pattern as it is written, and what searches for it.
+DebugPattern: TypeAlias = tuple[str, Callable[[bytes], Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options and operands of the command."""
+
+    check_sender: Sequence[str]
+    dbdir: str | None
+    debug_db: bool
+    debug_re: Sequence[DebugPattern]
+    delay: int | None
+    files: Sequence[str]
+    format: str | None
+    greylist_text: str | None
+    ipv4cidr: int | None
+    ipv6cidr: int | None
+    lookup_by_host: bool | None
+    lookup_by_subnet: bool
+    match_clients: Sequence[str]
+    nameserver: Sequence[Nameserver]
+    plot: str | None
+    privacy: bool | None
+    separate_by_ip: str
+    separate_by_subnet: str
+    server_options: str | None
+    show_time: bool
+    show_tries: bool
+    single_line: bool
+    skip_clients: Sequence[str]
+    skip_dnsbl: Sequence[str]
+    skip_pool: bool
+    summary: bool
+    tab: bool
+    user: str | None
+    verbose: bool
 
 
 def make_parser() -> Parser:
@@ -71,14 +115,7 @@ def make_parser() -> Parser:
     flag("lookup-by-host", default=None, help="the server knows clients by their own address (default: try both)")
     flag("lookup-by-subnet", help="the server knows clients by their network (default: try both)")
     value("match-clients", metavar="FILE", action="append", default=[], help="report these clients only; repeatable")
-    value(
-        "nameserver",
-        metavar="ADDRESS[:PORT]",
-        type=_nameserver,
-        action="append",
-        default=[],
-        help="ask this name server (default: those of the system); repeatable",
-    )
+    add_nameserver(parser)
     value("plot", metavar="FILE", type=_picture, help="draw the summary into FILE, which ends in .svg or .png")
     flag("privacy", default=None, help="the server stores hashes")
     value("separate-by-ip", metavar="TEXT", type=_separator, default="", help="print TEXT before every new address")
@@ -118,7 +155,7 @@ def _sender_checks(value: str) -> tuple[str, ...]:
     return checks
 
 
-def _patterns(value: str) -> tuple[tuple[str, Any], ...]:
+def _patterns(value: str) -> tuple[DebugPattern, ...]:
     """Each pattern as it is written, and what searches for it."""
     from postgrey_py.commands.patterns import compile_search
 
@@ -129,12 +166,6 @@ def _patterns(value: str) -> tuple[tuple[str, Any], ...]:
         )
     except PatternError as error:
         raise argparse.ArgumentTypeError(f"{value!r} is no regular expression: {error}") from error
-
-
-def _nameserver(value: str) -> Any:
-    from postgrey_py.commands.dns import nameserver
-
-    return nameserver(value)
 
 
 def _picture(value: str) -> str:

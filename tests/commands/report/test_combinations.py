@@ -9,10 +9,9 @@ import pytest
 
 from postgrey_py.commands.report.combinations import check_combination
 from postgrey_py.commands.report.main import main
-from postgrey_py.commands.report.options import make_parser
 from postgrey_py.errors import UsageError
 from tests.commands.calling import call
-from tests.commands.reporting import reject_line
+from tests.commands.reporting import parse_options, reject_line
 
 REFUSED = [
     (["--summary", "--show-tries"], "--show_tries is about the list"),
@@ -70,10 +69,10 @@ def test_what_has_no_effect_is_told(options: list[str], complaints: list[str], e
 @pytest.mark.parametrize(("options", "message"), REFUSED)
 def test_a_refusal_is_an_error_of_the_command_line(options: list[str], message: str) -> None:
     with pytest.raises(UsageError) as caught:
-        check_combination(make_parser().parse_args(options))
+        check_combination(parse_options(*options))
     assert str(caught.value).startswith(message)
 
 
 @pytest.mark.parametrize("options", [[], ["--summary", "--format=csv"], ["--plot=x.svg"], ["--tab", "--show-time"]])
 def test_what_goes_together_is_not_told_of(options: list[str]) -> None:
-    assert check_combination(make_parser().parse_args(options)) == []
+    assert check_combination(parse_options(*options)) == []

@@ -24,7 +24,7 @@ from postgrey_py.errors import UsageError
 from tests.commands.calling import call
 from tests.commands.generated_log import World
 from tests.commands.nameserver import SILENT, NameServer
-from tests.commands.reporting import RETURNED, record, reject_line, report, server_line
+from tests.commands.reporting import RETURNED, parse_options, record, reject_line, report, server_line
 from tests.commands.running import REPORT, environment, run
 from tests.database.dbdirs import fill
 
@@ -298,13 +298,13 @@ def test_root_opens_the_log_and_then_becomes_the_user() -> None:
 
 
 def test_values_are_read_as_they_are_meant() -> None:
-    parse = make_parser().parse_args
-    assert parse(["--check-sender=MX/24,a"]).check_sender == ("mx/24", "a")
-    assert parse([r"--separate-by-ip=-\n"]).separate_by_ip == "-\n"
-    assert [pattern for pattern, _ in parse(["--debug_re=a,b"]).debug_re] == ["a", "b"]
-    assert parse(["--check_sender=" + ",".join(SENDER_CHECKS)]).check_sender == SENDER_CHECKS
-    assert parse(["--delay=0"]).delay == 0
-    assert (parse([]).delay, parse([]).single_line, parse(["--nosingle_line"]).single_line) == (None, True, False)
+    parse = parse_options
+    assert parse("--check-sender=MX/24,a").check_sender == ("mx/24", "a")
+    assert parse(r"--separate-by-ip=-\n").separate_by_ip == "-\n"
+    assert [pattern for pattern, _ in parse("--debug_re=a,b").debug_re] == ["a", "b"]
+    assert parse("--check_sender=" + ",".join(SENDER_CHECKS)).check_sender == SENDER_CHECKS
+    assert parse("--delay=0").delay == 0
+    assert (parse().delay, parse().single_line, parse("--nosingle_line").single_line) == (None, True, False)
 
 
 @pytest.mark.parametrize("option", ["--check-sender=spf", "--check-sender=", "--delay=31536001", "--plot=x.gif"])
