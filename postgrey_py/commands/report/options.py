@@ -112,9 +112,22 @@ def make_parser() -> Parser:
     )
     add_common_options(parser)
     add_network_sizes(parser)
-    flag("lookup-by-host", default=None, help="the server knows clients by their own address (default: try both)")
-    flag("lookup-by-subnet", help="the server knows clients by their network (default: try both)")
-    value("match-clients", metavar="FILE", action="append", default=[], help="report these clients only; repeatable")
+    flag(
+        "lookup-by-host",
+        default=None,
+        help="the server runs with --lookup-by-host: search the database by client address (default: by both)",
+    )
+    flag(
+        "lookup-by-subnet",
+        help="the server runs with --lookup-by-subnet: search the database by client network (default: by both)",
+    )
+    value(
+        "match-clients",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="report only clients that match an entry in FILE; repeatable",
+    )
     add_nameserver(parser)
     value("plot", metavar="FILE", type=_picture, help="draw the summary into FILE, which ends in .svg or .png")
     flag("privacy", default=None, help="the server stores hashes")
@@ -130,11 +143,21 @@ def make_parser() -> Parser:
         action="store_false",
         help="group the lines by client",
     )
-    value("skip-clients", metavar="FILE", action="append", default=[], help="leave these clients out; repeatable")
     value(
-        "skip-dnsbl", metavar="DOMAIN", action="append", default=[], help="leave clients out that it lists; repeatable"
+        "skip-clients",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="do not report clients that match an entry in FILE; repeatable",
     )
-    flag("skip-pool", help="leave clients out whose name has the end of their address")
+    value(
+        "skip-dnsbl",
+        metavar="DOMAIN",
+        action="append",
+        default=[],
+        help="do not report clients listed in the DNS blocklist DOMAIN; repeatable",
+    )
+    flag("skip-pool", help="do not report clients whose host name contains the last two parts of their address")
     flag("summary", help="print figures instead of the list")
     flag("tab", help="separate columns by tabs")
     value("user", "u", metavar="USER", help=f"run as this user (default for root: {PATHS.user})")
