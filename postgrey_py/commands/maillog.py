@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Reads the lines of a mail log about greylisting: rejections of Postfix, and the server's own lines `action=`.
+"""Reads the events of a mail log: from rejections of Postfix, and from the server's own lines `action=`.
 
 Each deferred mail has one of both kinds where Postfix asks the server, and one of the second kind where Exim does.
 Text is Latin-1, one character for each byte. What the events add up to is the business of `history`.
@@ -7,69 +7,16 @@ Text is Latin-1, one character for each byte. What the events add up to is the b
 
 from __future__ import annotations
 
-import enum
 import re
 from collections.abc import Callable, Iterator
 from operator import methodcaller
-from typing import NamedTuple
 
+from postgrey_py.commands.events import Event, Kind, Reading, Unreadable, kind_of, read_line
 from postgrey_py.commands.logfiles import LogText
 from postgrey_py.commands.loghead import find_head, find_repetition, is_blank, lacks_head, message_start
 from postgrey_py.commands.logtime import LIKELY_STARTS
-from postgrey_py.commands.rejection import is_rejection, read_rejection
+from postgrey_py.commands.rejection import is_rejection
 from postgrey_py.errors import PatternError, UsageError
-
-
-class Kind(enum.Enum):
-    """The kinds of events in the life of a mail."""
-
-    REJECTED = "Postfix told the client to come back later, in the words of greylisting"
-    WARNED = "Postfix only warned that it would have told so (warn_if_reject), and took the mail"
-    GREYLISTED = "the server deferred it"
-    RETURNED = "the server let it pass when it came back; the line has the delay"
-    KNOWN = "the server let it pass because its triplet has passed before"
-    WHITELISTED = "the server let it pass because of a whitelist"
-    AUTO_WHITELISTED = "the server let it pass because of the auto-whitelist"
-
-
-class Event(NamedTuple):
-    """The event that one line tells of.
-
-    `delay` is None but for RETURNED, `times` is how often it happened. `stamp` is the time as the line has it, empty
-    where it has none.
-    """
-
-    kind: Kind
-    stamp: str
-    client_name: str
-    client_address: str
-    sender: str
-    recipient: str
-    delay: int | None
-    times: int = 1
-
-
-class Unreadable(enum.Enum):
-    """The kinds of lines that no event can be read from.
-
-    A LINE should say what happened to a mail and does not; one that is STRANGE does not belong into a log.
-    """
-
-    LINE = enum.auto()
-    STRANGE = enum.auto()
-
-
-# What one line says; None where that is nothing about greylisting.
-Reading = Event | Unreadable | None
-
-
-_DECISION_START = re.compile(r"(?:\w{1,40}: )?action=(greylist|pass), reason=", re.ASCII)
-_DECISION = re.compile(
-    r"([^,]*)(?:, delay=(\d{1,18}))?(?:, client_name=([^,]*))?"
-    # With its mask in the log of Debian's 1.36.
-    r", client_address=([^,/\s]*)(?:/\d+)?(?=, sender=|, recipient=|$)",
-    re.ASCII,
-)
 
 # What nearly all lines look like; of others, the groups are empty. In a text of many lines it finds what is in each of
 # them in a fraction of the time that reading them one by one takes. Host and program have no colon within, so that the
@@ -88,12 +35,6 @@ _DECISION_LINES = re.compile(
     r"|.*\n",
     re.ASCII,
 )
-
-_PASS_KINDS = {
-    "client whitelist": Kind.WHITELISTED,
-    "recipient whitelist": Kind.WHITELISTED,
-    "client AWL": Kind.AUTO_WHITELISTED,
-}
 
 
 def compile_greylist_text(text: str) -> Callable[[bytes], object]:
@@ -167,7 +108,7 @@ class EventReader:
             stamp, action, reason, delay, name, address, sender, recipient = found
             if stamp:
                 seconds = int(delay) if delay else None
-                kind = _kind(action, reason, seconds)
+                kind = kind_of(action, reason, seconds)
                 readings[start] = Event(kind, stamp, name, address, sender, recipient, seconds)
             else:
                 readings[start] = self._read_unusual(lines[start])
@@ -235,52 +176,3 @@ def _is_of_postfix(line: bytes) -> bool:
     text = line.decode("latin-1")
     head = find_head(text)
     return head is not None and is_rejection(text, message_start(text, head)[0])
-
-
-def read_line(line: str) -> Reading:
-    """Return the event of one line; None where it is not about greylisting."""
-    head = find_head(line)
-    if head is None:
-        return Unreadable.STRANGE
-    start, count = message_start(line, head)
-    if start != head.end:
-        line = line.rstrip().removesuffix("]")
-    if is_rejection(line, start):
-        # Who is refused by postscreen never comes to the server.
-        return None if head.program.endswith("postscreen") else _read_rejection(line, start, head.stamp, count)
-    decision = _DECISION_START.match(line, start)
-    return None if decision is None else _read_decision(line, decision, head.stamp, count)
-
-
-def _read_rejection(line: str, start: int, stamp: str, count: int) -> Reading:
-    rejection = read_rejection(line, start)
-    if rejection is None:
-        return Unreadable.LINE
-    # unlike 1.37: any code that says so, since --greylist-action may name another than 450.
-    if rejection.code != "4":
-        return None
-    kind = Kind.WARNED if rejection.is_warning else Kind.REJECTED
-    name, address = rejection.client_name, rejection.client_address
-    return Event(kind, stamp, name, address, rejection.sender, rejection.recipient, None, count)
-
-
-def _read_decision(line: str, start: re.Match[str], stamp: str, count: int) -> Reading:
-    line = line.rstrip("\r\n")
-    found = _DECISION.match(line, start.end())
-    if found is None:
-        return Unreadable.LINE
-    reason, delay, name, address = found.groups()
-    # 1.37: empty attributes are left out. A stranger may write `, recipient=` into his sender: the last one counts.
-    sender, recipient = "", line[found.end() :].removeprefix(", recipient=")
-    if recipient.startswith(", sender="):
-        sender, is_followed, recipient = recipient.removeprefix(", sender=").rpartition(", recipient=")
-        if not is_followed:
-            sender, recipient = recipient, ""
-    seconds = int(delay) if delay else None
-    return Event(_kind(start[1], reason, seconds), stamp, name or "", address, sender, recipient, seconds, count)
-
-
-def _kind(action: str, reason: str, delay: int | None) -> Kind:
-    if action == "greylist":
-        return Kind.GREYLISTED
-    return _PASS_KINDS.get(reason) or (Kind.KNOWN if delay is None else Kind.RETURNED)

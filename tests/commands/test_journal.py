@@ -8,9 +8,10 @@ import json
 
 import pytest
 
+from postgrey_py.commands.events import Event, Kind
 from postgrey_py.commands.journal import as_lines
 from postgrey_py.commands.logfiles import LogFile, LogText
-from postgrey_py.commands.maillog import Event, EventReader, Kind, compile_greylist_text
+from postgrey_py.commands.maillog import EventReader, compile_greylist_text
 from tests.commands.test_maillog import PASS, PASSED
 
 MESSAGE = PASS.partition("]: ")[2]

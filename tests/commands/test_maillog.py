@@ -8,8 +8,9 @@ import io
 import pytest
 
 from postgrey_py.commands import logfiles
+from postgrey_py.commands.events import Event, Kind
 from postgrey_py.commands.logfiles import LogText
-from postgrey_py.commands.maillog import Event, EventReader, Kind, compile_greylist_text
+from postgrey_py.commands.maillog import EventReader, compile_greylist_text
 from postgrey_py.errors import UsageError
 
 REJECT = (

@@ -15,8 +15,8 @@ from datetime import date
 from functools import lru_cache
 from ipaddress import ip_network
 
+from postgrey_py.commands.events import Event, Kind
 from postgrey_py.commands.logtime import LogClock
-from postgrey_py.commands.maillog import Event, Kind
 from postgrey_py.greylist.address import IPV4_BITS, Address, parse_address
 from postgrey_py.greylist.keys import client_network, rewrite_sender
 from postgrey_py.greylist.lowercase import ascii_lower

@@ -9,10 +9,10 @@ from __future__ import annotations
 import gc
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from io import FileIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from postgrey_py.commands.account import become
 from postgrey_py.commands.command import run_command
@@ -20,8 +20,9 @@ from postgrey_py.commands.formats import write_csv, write_json
 from postgrey_py.commands.logfiles import LogText, open_logs
 from postgrey_py.commands.logorder import TimeWatch, in_order_of_time
 from postgrey_py.commands.logtime import LogClock
-from postgrey_py.commands.maillog import Event, EventReader, Kind, compile_greylist_text
+from postgrey_py.commands.maillog import EventReader, compile_greylist_text
 from postgrey_py.commands.report.combinations import check_combination
+from postgrey_py.commands.report.debugging import print_records
 from postgrey_py.commands.report.greylist_text import pattern_of_text
 from postgrey_py.commands.report.history import Deferral, History, IsWanted, make_network_namer
 from postgrey_py.commands.report.listing import COLUMNS, Layout, format_lines, in_order_of_address, rows, show
@@ -35,16 +36,11 @@ from postgrey_py.commands.report.summary import (
 )
 from postgrey_py.commands.report.text_guess import TextGuess
 from postgrey_py.commands.report.verdicts import Verdicts, judge
-from postgrey_py.commands.server_arguments import ServerFields
 from postgrey_py.commands.server_options import settings_of
 from postgrey_py.database.environment import TRIPLETS
 from postgrey_py.database.snapshot import open_snapshot
 from postgrey_py.errors import PostgreyError
 from postgrey_py.greylist.actions import find_consequence
-from postgrey_py.greylist.address import parse_address
-from postgrey_py.greylist.keys import rewrite_sender
-from postgrey_py.greylist.lowercase import ascii_lower
-from postgrey_py.greylist.records import parse_record, seconds_seen
 from postgrey_py.greylist.settings import Settings
 
 if TYPE_CHECKING:
@@ -63,7 +59,7 @@ def run(options: Options) -> None:
     """Do what the command line asks for. Raises PostgreyError."""
     for remark in check_combination(options):
         _say(remark)
-    settings = settings_of("postgreyreport", _server_fields(options), options.server_options, options.verbose)
+    settings = settings_of("postgreyreport", options.server_fields(), options.server_options, options.verbose)
     if consequence := find_consequence(settings.greylist_action):
         _say(f"--greylist-action={show(settings.greylist_action)} of the server {consequence}")
     greylist_text = _greylist_pattern(options, settings)
@@ -94,7 +90,7 @@ def run(options: Options) -> None:
             _say(complaint)
         if options.debug_db:
             events = EventReader(log, has_greylist_text)
-            _print_records(events, verdicts, options.debug_re)
+            print_records(events, verdicts, options.debug_re)
             _complain_of(log, watch, events, options)
             return
         counts_passes = options.summary or draw is not None
@@ -123,21 +119,6 @@ def run(options: Options) -> None:
         _complain_of(log, watch, events, options, is_explained=problem is not None)
         if problem is not None:
             raise PostgreyError(problem)
-
-
-def _server_fields(options: Options) -> ServerFields:
-    """Return what of the server's settings is of use here, as far as it was given."""
-    return ServerFields(
-        dbdir=options.dbdir,
-        delay=options.delay,
-        greylist_action=None,
-        # A pattern, which the server's is not; `_greylist_pattern` comes before this field.
-        greylist_text=options.greylist_text,
-        ipv4cidr=options.ipv4cidr,
-        ipv6cidr=options.ipv6cidr,
-        lookup_by_host=options.lookup_by_host,
-        privacy=options.privacy,
-    )
 
 
 def _greylist_pattern(options: Options, settings: Settings) -> str:
@@ -235,22 +216,6 @@ def _print_summary(summary: Summary, form: str | None) -> None:
         write_summary_json(summary)
     else:
         sys.stdout.writelines(format_summary(summary))
-
-
-def _print_records(events: Iterable[Event], verdicts: Verdicts, patterns: Sequence[tuple[str, Any]]) -> None:
-    """For each rejection of a client whose name one of these patterns finds: all keys of the triplet, and records."""
-    names = "".join(f"{pattern} ; " for pattern, _ in patterns)
-    print(f"\nDebugging_DB Active, Displaying hosting matching REs: {names}\n")
-    for event in events:
-        address = parse_address(event.client_address)
-        if event.kind is not Kind.REJECTED or address is None:
-            continue
-        name = event.client_name.encode("latin-1")
-        if not any(search(name) for _, search in patterns):
-            continue
-        for key, value in verdicts.records(address, ascii_lower(f"{rewrite_sender(event.sender)}/{event.recipient}")):
-            seconds = seconds_seen(parse_record(value)) if value is not None else 0
-            print(f"{show(key.decode('latin-1'))} : {show((value or b'').decode('latin-1'))} = {seconds}s ")
 
 
 def _complain_of(

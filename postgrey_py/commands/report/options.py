@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from postgrey_py.commandline import Parser
 from postgrey_py.commands.command import add_common_options
 from postgrey_py.commands.option_values import add_nameserver, add_network_sizes, whole_number
+from postgrey_py.commands.server_arguments import ServerFields
 from postgrey_py.commands.server_options import add_server_options
 from postgrey_py.errors import PatternError
 from postgrey_py.greylist.settings import PATHS, SECONDS_PER_DAY, Settings
@@ -69,6 +70,20 @@ class Options:
     tab: bool
     user: str | None
     verbose: bool
+
+    def server_fields(self) -> ServerFields:
+        """Return what of the server's settings is of use here, as far as it was given."""
+        return ServerFields(
+            dbdir=self.dbdir,
+            delay=self.delay,
+            greylist_action=None,
+            # A pattern, which the server's is not; the report looks at its own option before it looks at the field.
+            greylist_text=self.greylist_text,
+            ipv4cidr=self.ipv4cidr,
+            ipv6cidr=self.ipv6cidr,
+            lookup_by_host=self.lookup_by_host,
+            privacy=self.privacy,
+        )
 
 
 def make_parser() -> Parser:

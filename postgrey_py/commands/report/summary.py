@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
+from postgrey_py.commands.events import Kind
 from postgrey_py.commands.formats import Value, write_csv
 from postgrey_py.commands.logtime import LogClock
-from postgrey_py.commands.maillog import Kind
 from postgrey_py.commands.report.history import Deferral, History
 from postgrey_py.greylist.address import Address
 from postgrey_py.greylist.settings import SECONDS_PER_DAY, SECONDS_PER_HOUR

@@ -7,8 +7,8 @@ from datetime import date, datetime, timezone
 
 import pytest
 
+from postgrey_py.commands.events import Event, Kind
 from postgrey_py.commands.logtime import LogClock
-from postgrey_py.commands.maillog import Event, Kind
 from postgrey_py.commands.report.history import Deferral, History, make_network_namer
 from postgrey_py.greylist.address import Address, parse_address
 from postgrey_py.greylist.settings import Settings

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from postgrey_py.commands.events import Event, Kind
 from postgrey_py.commands.logtime import LogClock
-from postgrey_py.commands.maillog import Event, Kind
 from postgrey_py.commands.report.history import History
 from postgrey_py.commands.report.main import main
 from postgrey_py.commands.report.verdicts import Verdicts

@@ -10,12 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from postgrey_py.greylist.settings import Settings
 from tests.commands.generated_log import World, make_world
 from tests.commands.nameserver import NameServer
-from tests.commands.reporting import NOW, perl_report, record, reject_line, report
+from tests.commands.reporting import perl_report, reject_line, report
 from tests.commands.running import PERL_REPORT, REPORT, run
-from tests.database.dbdirs import fill
 
 OPTIONS = [
     (),
@@ -145,17 +143,3 @@ def test_checks_are_shown_as_perl_shows_them(name_server: NameServer, empty: Pat
         ours = run(REPORT, *options, layout, f"--nameserver={name_server.address}", log=log)
         assert ours == perls
         assert ours.stdout.count("MX/24") == 2
-
-
-def test_debug_db_shows_keys_and_records_as_perl_does(tmp_path: Path) -> None:
-    records = record(lasted=77) | record(address="203.0.113.9", settings=Settings(lookup_by_host=True), lasted=5)
-    fill(tmp_path / "db", records)
-    log = (reject_line() + reject_line(address="203.0.113.9")) * 2 + reject_line(name="other.example.net")
-    options = ("--debug_db", "--debug_re=^mail,COM$")
-    outcome = run(REPORT, f"--user={getpass.getuser()}", f"--dbdir={tmp_path / 'db'}", *options, log=log)
-    perls = run(PERL_REPORT, f"--user={getpass.getuser()}", f"--dbdir={tmp_path / 'db'}", *options, log=log)
-    assert (outcome.stderr, outcome.status) == ("", 0)
-    lines = outcome.stdout.splitlines()
-    assert [line for line in lines if not re.search("/(24|32)/", line)] == perls.stdout.splitlines()
-    assert f"203.0.113.9/32/alice@example.com/bob@example.org : {NOW - 10_000},{NOW - 9_995} = 5s " in lines
-    assert "other" not in outcome.stdout
