@@ -17,7 +17,8 @@ import pytest
 from postgrey_py.commandline import Parser
 from postgrey_py.commands.registry import COMMANDS
 from postgrey_py.daemon.clock import DISTRUST_SECONDS, LARGEST_STEP, SHORTEST_WINDOW
-from postgrey_py.daemon.options import AUTO_WHITELIST_CLIENTS, MAX_LISTEN_QUEUE_SIZE
+from postgrey_py.daemon.option_values import AUTO_WHITELIST_CLIENTS
+from postgrey_py.daemon.options import MAX_LISTEN_QUEUE_SIZE
 from postgrey_py.daemon.outage import CALM_SECONDS, COMPLAINT_SECONDS, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
 from postgrey_py.daemon.upkeep import CHECKPOINT_SECONDS, CLEAN_UP_SECONDS, FIRST_CLEAN_UP_SECONDS, INSIST_SECONDS
 from postgrey_py.database.environment import CLIENTS, TRIPLETS

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from postgrey_py.accounts import Account
-from postgrey_py.daemon.options import split_listener
+from postgrey_py.daemon.option_values import split_listener
 from postgrey_py.daemon.systemd import PassedSocket
 from postgrey_py.daemon.unix_listener import UnixListener, bind_unix
 from postgrey_py.errors import StartupError

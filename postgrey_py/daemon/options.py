@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -13,21 +12,27 @@ from typing import Any, NamedTuple
 
 from postgrey_py.commandline import Parser, take_information
 from postgrey_py.daemon.logs import FACILITIES
+from postgrey_py.daemon.option_values import (
+    AUTO_WHITELIST_CLIENTS,
+    MAX_DELAY,
+    number_up_to,
+    read_auto_whitelist_clients,
+    read_days,
+    read_listen_queue_size,
+    read_listener,
+    read_path,
+    read_retry_window,
+    read_socket_mode,
+    read_text,
+)
 from postgrey_py.daemon.option_warnings import find_option_warnings
 from postgrey_py.daemon.startup_files import STARTUP_FILES
 from postgrey_py.errors import UsageError
 from postgrey_py.greylist.actions import DEFERRING
 from postgrey_py.greylist.address import IPV4_BITS, IPV6_BITS
-from postgrey_py.greylist.settings import PATHS, SECONDS_PER_DAY, SECONDS_PER_HOUR, Settings
+from postgrey_py.greylist.settings import PATHS, SECONDS_PER_DAY, Settings
 
-# 1.37: what an --auto-whitelist-clients without a value means.
-AUTO_WHITELIST_CLIENTS = 5
 MAX_LISTEN_QUEUE_SIZE = 999
-
-# Beyond these a number is a slip of the hand.
-_MAX_DELAY = 365 * SECONDS_PER_DAY
-_MAX_DAYS = 36500
-_MAX_COUNT = 1_000_000_000
 
 # unlike 1.37, which takes its default instead without a word.
 _ZERO_IS_DEFAULT = ("delay", "max_age", "ipv4cidr", "ipv6cidr")
@@ -112,51 +117,55 @@ def make_parser() -> Parser:
 
     value(
         "auto-whitelist-clients",
-        type=_auto_whitelist_clients,
+        type=read_auto_whitelist_clients,
         metavar="N",
         nargs=argparse.OPTIONAL,
         help=f"trust a client after N mails that came back; 0: never (default: {AUTO_WHITELIST_CLIENTS})",
     )
     flag("check", help="check options and whitelists, and exit: 0 fine, 1 warnings, 2 wrong options")
     flag("daemonize", "d", help="run in the background and log to syslog")
-    value("dbdir", type=_path, metavar="PATH", help=f"directory of the database (default: {PATHS.dbdir})")
-    value("delay", type=_number(_MAX_DELAY), metavar="N", help=f"greylist for N seconds (default: {defaults.delay})")
+    value("dbdir", type=read_path, metavar="PATH", help=f"directory of the database (default: {PATHS.dbdir})")
+    value(
+        "delay", type=number_up_to(MAX_DELAY), metavar="N", help=f"greylist for N seconds (default: {defaults.delay})"
+    )
     flag("exim", help="close the connection after each answer, as Exim wants it")
     value(
         "greylist-action",
-        type=_text,
+        type=read_text,
         metavar="ACTION",
         help=f"action for greylisted mail (default: {defaults.greylist_action})",
         suggest=DEFERRING,
     )
-    value("greylist-text", type=_text, metavar="TEXT", help="text for greylisted mail; %%s: seconds left, %%r: domain")
+    value(
+        "greylist-text", type=read_text, metavar="TEXT", help="text for greylisted mail; %%s: seconds left, %%r: domain"
+    )
     value("group", type=str, metavar="GROUP", help=f"run as this group (default for root: {PATHS.group})")
     parser.information_option("help")
-    value("hostname", type=_text, metavar="NAME", help="name for the header (default: the name of this host)")
+    value("hostname", type=read_text, metavar="NAME", help="name for the header (default: the name of this host)")
     flag("ignore-test-time", help="do not let requests say what time it is (policy_test_time)")
     value(
         "inet",
         "i",
-        type=_listener,
+        type=read_listener,
         metavar="[HOST:]PORT",
         action="append",
         help="listen here (without HOST: on localhost)",
     )
     value(
         "ipv4cidr",
-        type=_number(IPV4_BITS),
+        type=number_up_to(IPV4_BITS),
         metavar="N",
         help=f"size of an IPv4 client's network (default: {defaults.ipv4cidr})",
     )
     value(
         "ipv6cidr",
-        type=_number(IPV6_BITS),
+        type=number_up_to(IPV6_BITS),
         metavar="N",
         help=f"size of an IPv6 client's network (default: {defaults.ipv6cidr})",
     )
     value(
         "listen-queue-size",
-        type=_listen_queue_size,
+        type=read_listen_queue_size,
         metavar="N",
         help=f"connections that may wait (at most {MAX_LISTEN_QUEUE_SIZE})",
     )
@@ -165,12 +174,12 @@ def make_parser() -> Parser:
     parser.information_option("man")
     value(
         "max-age",
-        type=_days,
+        type=read_days,
         metavar="N",
         help=f"forget what was not seen for N days (default: {defaults.max_age // days})",
     )
     flag("noaction", "no-action", "n", help=argparse.SUPPRESS)
-    value("pidfile", type=_path, metavar="PATH", help="write the process id here (with --daemonize)")
+    value("pidfile", type=read_path, metavar="PATH", help="write the process id here (with --daemonize)")
     value(
         "print-startup-file",
         type=str,
@@ -182,12 +191,15 @@ def make_parser() -> Parser:
     flag("quiet", "q", help="log warnings and errors only")
     value(
         "retry-window",
-        type=_retry_window,
+        type=read_retry_window,
         metavar="N[h]",
         help=f"wait N days (h: hours) for the first retry (default: {defaults.retry_window // days})",
     )
     value(
-        "socketmode", type=_socketmode, metavar="MODE", help=f"mode of Unix sockets (default: 0{defaults.socketmode:o})"
+        "socketmode",
+        type=read_socket_mode,
+        metavar="MODE",
+        help=f"mode of Unix sockets (default: 0{defaults.socketmode:o})",
     )
     value(
         "syslogfacility",
@@ -199,15 +211,19 @@ def make_parser() -> Parser:
         help=f"syslog facility (default: {defaults.syslog_facility})",
         suggest=FACILITIES,
     )
-    value("unix", "u", type=_path, metavar="PATH", action="append", help="listen on a Unix socket")
+    value("unix", "u", type=read_path, metavar="PATH", action="append", help="listen on a Unix socket")
     value("user", type=str, metavar="USER", help=f"run as this user (default for root: {PATHS.user})")
     flag("verbose", "v", help="log more")
     parser.information_option("version")
-    value("whitelist-clients", type=_path, metavar="FILE", action="append", help="clients to let pass; repeatable")
+    value("whitelist-clients", type=read_path, metavar="FILE", action="append", help="clients to let pass; repeatable")
     value(
-        "whitelist-recipients", type=_path, metavar="FILE", action="append", help="recipients to let pass; repeatable"
+        "whitelist-recipients",
+        type=read_path,
+        metavar="FILE",
+        action="append",
+        help="recipients to let pass; repeatable",
     )
-    value("x-greylist-header", type=_text, metavar="TEXT", help="header for mail that was delayed; %%t %%v %%d %%h")
+    value("x-greylist-header", type=read_text, metavar="TEXT", help="header for mail that was delayed; %%t %%v %%d %%h")
     parser.operand("stray", nargs=argparse.REMAINDER)
     return parser
 
@@ -215,76 +231,6 @@ def make_parser() -> Parser:
 def _defaults() -> Settings:
     """The defaults that depend on this host and on who starts the server."""
     if os.geteuid() == 0:
-        return Settings(hostname=_text(socket.gethostname()) or "", user=PATHS.user, group=PATHS.group)
+        return Settings(hostname=read_text(socket.gethostname()) or "", user=PATHS.user, group=PATHS.group)
     # unlike 1.37, which an ordinary user must tell who that user is.
-    return Settings(hostname=_text(socket.gethostname()) or "")
-
-
-def _text(value: str) -> str | None:
-    """A text for the mail server, a character for each byte; None (the default) where it is empty."""
-    octets = os.fsencode(value)
-    if b"\n" in octets or b"\r" in octets:
-        raise argparse.ArgumentTypeError(f"{value!r} has a line break, which would end the answer")
-    return octets.decode("latin-1") or None
-
-
-def _path(value: str) -> str:
-    if not value:
-        raise argparse.ArgumentTypeError("the path is empty")
-    # Absolute, because the server leaves its directory when it goes into the background.
-    return os.path.abspath(value)
-
-
-def _number(maximum: int, unit: str = "") -> Callable[[str], int]:
-    def convert(value: str) -> int:
-        if not re.fullmatch(r"\+?\d{1,18}", value, re.ASCII) or int(value) > maximum:
-            raise argparse.ArgumentTypeError(f"{value!r} is not a whole number{unit} from 0 to {maximum}")
-        return int(value)
-
-    return convert
-
-
-def _days(value: str) -> int:
-    return _number(_MAX_DAYS, " of days")(value) * SECONDS_PER_DAY
-
-
-def _retry_window(value: str) -> int:
-    hours = value[:-1] if value[-1:] in ("h", "H") else None
-    if not re.fullmatch(r"\d{1,7}[hH]?", value, re.ASCII) or int(hours or value) > _MAX_DAYS:
-        raise argparse.ArgumentTypeError(f"{value!r} is neither a number of days nor, with an h, of hours ('6h')")
-    return int(hours) * SECONDS_PER_HOUR if hours else int(value) * SECONDS_PER_DAY
-
-
-def _auto_whitelist_clients(value: str) -> int:
-    return _number(_MAX_COUNT, " of mails")(value) if value else AUTO_WHITELIST_CLIENTS
-
-
-def _listen_queue_size(value: str) -> int | None:
-    # 1.37: 0 means the default.
-    return _number(_MAX_COUNT)(value) or None
-
-
-def _socketmode(value: str) -> int | None:
-    if not re.fullmatch(r"[0-7]{0,4}", value, re.ASCII):
-        raise argparse.ArgumentTypeError(f"{value!r} is not an octal mode such as 0666")
-    # 1.37: 0 means the default.
-    return int(value or "0", 8) or None
-
-
-def _listener(value: str) -> str:
-    split_listener(value)
-    return value
-
-
-def split_listener(value: str) -> tuple[str, str]:
-    """Host and port of `PORT`, `HOST:PORT`, `[V6]:PORT`, `V6:PORT`, `*:PORT` or `:PORT`; the host "*" is every address.
-
-    Raises argparse.ArgumentTypeError.
-    """
-    host, colon, port = value.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    is_number = port.isascii() and port.isdigit()
-    is_too_large = is_number and (len(port) > 5 or int(port) > 65535)
-    if not port or "]" in port or is_too_large or not (is_number or colon):
-        raise argparse.ArgumentTypeError(f"{value!r} is not [HOST:]PORT")
-    return (host or "*") if colon else "localhost", port
+    return Settings(hostname=read_text(socket.gethostname()) or "")

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from postgrey_py import __version__
 from postgrey_py.daemon.main import main
-from postgrey_py.daemon.options import CommandLine, make_parser, parse_command_line, split_listener
+from postgrey_py.daemon.option_values import split_listener
+from postgrey_py.daemon.options import CommandLine, make_parser, parse_command_line
 from postgrey_py.daemon.startup_files import STARTUP_FILES
 from postgrey_py.errors import UsageError
 from postgrey_py.greylist.settings import PATHS, SECONDS_PER_DAY, SECONDS_PER_HOUR, Settings
