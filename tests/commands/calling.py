@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from unittest import mock
 
-from postgrey_py.commands import account, server_options
+from postgrey_py.commands import run_as, server_options
 from postgrey_py.greylist.settings import PATHS
 from tests.commands.running import Outcome, environment
 
@@ -26,7 +26,7 @@ def _environment() -> Iterator[None]:
 
 def _nobody_else() -> contextlib.AbstractContextManager[object]:
     """A tool that root runs becomes the server's user for good, where there is one; this process must not."""
-    return mock.patch.object(account, "PATHS", replace(PATHS, user="-"))
+    return mock.patch.object(run_as, "PATHS", replace(PATHS, user="-"))
 
 
 def _no_server() -> contextlib.AbstractContextManager[object]:

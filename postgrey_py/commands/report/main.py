@@ -14,7 +14,6 @@ from contextlib import ExitStack
 from io import FileIO
 from typing import TYPE_CHECKING
 
-from postgrey_py.commands.account import become
 from postgrey_py.commands.command import run_command
 from postgrey_py.commands.formats import write_csv, write_json
 from postgrey_py.commands.logfiles import LogText, open_logs
@@ -36,6 +35,7 @@ from postgrey_py.commands.report.summary import (
 )
 from postgrey_py.commands.report.text_guess import TextGuess
 from postgrey_py.commands.report.verdicts import Verdicts, judge
+from postgrey_py.commands.run_as import run_as
 from postgrey_py.commands.server_options import settings_of
 from postgrey_py.database.environment import TRIPLETS
 from postgrey_py.database.snapshot import open_snapshot
@@ -82,7 +82,7 @@ def run(options: Options) -> None:
 
         log = LogText(in_order_of_time(open_logs(options.files), clock), look)
         picture = cleanup.enter_context(_create(options.plot)) if options.plot else None
-        become(options.user)
+        run_as(options.user)
         snapshot = cleanup.enter_context(open_snapshot(settings.dbdir, (TRIPLETS,)))
         is_lookup_known = options.lookup_by_host or options.lookup_by_subnet
         verdicts = Verdicts(snapshot.triplets, settings, is_lookup_known)

@@ -12,7 +12,7 @@ from postgrey_py.errors import AccountError, PostgreyError
 from postgrey_py.greylist.settings import PATHS
 
 
-def become(user: str | None) -> None:
+def run_as(user: str | None) -> None:
     """Run as this user from now on, for good; None is the server's user, who may be missing. Raises PostgreyError.
 
     Only root can; anybody else stays who they are.

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from postgrey_py.commands import account
+from postgrey_py.commands import run_as
 from postgrey_py.errors import PostgreyError
 from tests.support.servers import ROOT
 
@@ -25,19 +25,19 @@ def ordinary(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("ordinary")
 @pytest.mark.parametrize("user", [None, "nobody", str(NOBODY.pw_uid)])
 def test_an_ordinary_user_stays_who_he_is(user: str | None) -> None:
-    account.become(user)
+    run_as.run_as(user)
 
 
 @pytest.mark.usefixtures("ordinary")
 def test_an_ordinary_user_can_not_become_another() -> None:
     with pytest.raises(PostgreyError, match=r"^only root can run this as root: leave --user out, or run it as root$"):
-        account.become("root")
+        run_as.run_as("root")
 
 
 @pytest.mark.root
 def test_a_user_who_is_named_must_exist() -> None:
     with pytest.raises(PostgreyError, match=r"^there is no user no-such-user here \(--user\)$"):
-        account.become("no-such-user")
+        run_as.run_as("no-such-user")
 
 
 @pytest.mark.root
@@ -45,6 +45,6 @@ def test_a_user_who_is_named_must_exist() -> None:
     ("user", "uid"), [("'nobody'", NOBODY.pw_uid), (f"'{NOBODY.pw_uid}'", NOBODY.pw_uid), ("'root'", 0)]
 )
 def test_root_becomes_the_user_for_good(user: str, uid: int) -> None:
-    program = f"import os; from postgrey_py.commands import account; account.become({user}); print(os.getresuid())"
+    program = f"import os; from postgrey_py.commands import run_as; run_as.run_as({user}); print(os.getresuid())"
     result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert (result.stdout.strip(), result.stderr) == (str((uid, uid, uid)), "")
