@@ -28,7 +28,7 @@ MOST_COUNTED = 10**9
 COLUMNS = ("address", "name", "count", "last_seen", "whitelisted")
 
 
-class Client(NamedTuple):
+class ClientRecord(NamedTuple):
     """A record of postgrey_clients.db.
 
     `text` is how the client is shown; `address` is None where that is not an address but, with --privacy, a hash.
@@ -107,14 +107,14 @@ def run(options: Options) -> None:
         write_json(rows(clients, names, min_count))
 
 
-def read_clients(dbdir: str, min_count: int) -> list[Client]:
+def read_clients(dbdir: str, min_count: int) -> list[ClientRecord]:
     """The clients with at least this count, in the order of the database. Raises PostgreyError."""
     with open_snapshot(dbdir, [CLIENTS]) as snapshot:
         clients = (_client(key, value) for key, value in snapshot.clients)
         return [client for client in clients if client.passes >= min_count]
 
 
-def sort_clients(clients: list[Client], order: str | None) -> None:
+def sort_clients(clients: list[ClientRecord], order: str | None) -> None:
     """Sort in place: by count or by when it was seen last, the highest first; by address as a number."""
     if order == "count":
         clients.sort(key=lambda client: client.passes, reverse=True)
@@ -125,7 +125,7 @@ def sort_clients(clients: list[Client], order: str | None) -> None:
         clients.sort(key=_place)
 
 
-def rows(clients: Sequence[Client], names: Mapping[str, str], min_count: int) -> Iterator[Mapping[str, Value]]:
+def rows(clients: Sequence[ClientRecord], names: Mapping[str, str], min_count: int) -> Iterator[Mapping[str, Value]]:
     """Yield a row for each client, its values by COLUMNS."""
     for client in clients:
         yield {
@@ -137,11 +137,11 @@ def rows(clients: Sequence[Client], names: Mapping[str, str], min_count: int) ->
         }
 
 
-def _place(client: Client) -> tuple[int, int]:
+def _place(client: ClientRecord) -> tuple[int, int]:
     return (client.address.bits, client.address.value) if client.address else (sys.maxsize, 0)
 
 
-def _client(key: bytes, value: bytes) -> Client:
+def _client(key: bytes, value: bytes) -> ClientRecord:
     count, last_seen = parse_record(value)
     address = parse_client_key(key)
-    return Client(address_text(address) if address else printable(key), address, count, last_seen)
+    return ClientRecord(address_text(address) if address else printable(key), address, count, last_seen)

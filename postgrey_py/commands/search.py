@@ -22,7 +22,7 @@ from postgrey_py.commands.option_values import add_network_sizes, whole_number
 from postgrey_py.commands.server_arguments import ServerFields
 from postgrey_py.commands.server_options import add_server_options, settings_of
 from postgrey_py.commands.standing import PENDING, STATES, Standing, Standings
-from postgrey_py.commands.triplet_search import ALL, ORDERS, Client, Query, Search, Triplet
+from postgrey_py.commands.triplet_search import ALL, ORDERS, ClientRange, Query, Search, Triplet
 from postgrey_py.commands.user_patterns import UserPattern, user_pattern
 from postgrey_py.database.snapshot import open_snapshot
 from postgrey_py.errors import UsageError
@@ -225,7 +225,7 @@ def _query(options: Options, settings: Settings) -> Query:
     return Query(recipients[0] if recipients else None, options.sender, client)
 
 
-def _client(text: str, settings: Settings) -> Client | UserPattern:
+def _client(text: str, settings: Settings) -> ClientRange | UserPattern:
     """The clients that --client asks for. Raises UsageError."""
     host, slash, size = text.partition("/")
     address = parse_address(host)
@@ -235,7 +235,7 @@ def _client(text: str, settings: Settings) -> Client | UserPattern:
         bits = whole_number(0, address.bits)(size) if slash else address.bits
     except argparse.ArgumentTypeError as error:
         raise UsageError(f"--client: {error}") from error
-    return Client(address, bits, settings.ipv4cidr if address.bits == IPV4_BITS else settings.ipv6cidr)
+    return ClientRange(address, bits, settings.ipv4cidr if address.bits == IPV4_BITS else settings.ipv6cidr)
 
 
 def _say(text: str) -> None:

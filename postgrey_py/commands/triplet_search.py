@@ -52,7 +52,7 @@ class Triplet(NamedTuple):
         return printable(self.key.recipient.encode("latin-1"))
 
 
-class Client(NamedTuple):
+class ClientRange(NamedTuple):
     """A client, or all clients of a network of `bits` bits. Keys by subnet are of networks of `key_bits`."""
 
     address: Address
@@ -74,7 +74,7 @@ class Query:
 
     recipient: UserPattern | None
     sender: UserPattern | None
-    client: Client | UserPattern | None
+    client: ClientRange | UserPattern | None
 
     def accepts(self, key: TripletKey) -> bool:
         """Whether sender, recipient and address of the client are wanted."""
@@ -82,7 +82,7 @@ class Query:
             return False
         if self.sender is not None and not self.sender.finds(key.sender):
             return False
-        return not isinstance(self.client, Client) or self.client.owns(key)
+        return not isinstance(self.client, ClientRange) or self.client.owns(key)
 
     def accepts_name(self, triplet: Triplet, name: str | None) -> bool:
         """Whether the client is wanted, given its name."""

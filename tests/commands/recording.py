@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.postfix.instance import Client, Postfix, offer, retry
+from tests.postfix.instance import Postfix, XClient, offer, retry
 from tests.support.servers import POSTGREY, PolicyServer
 
 DELAY = 2
@@ -41,19 +41,19 @@ def record_mail(
 
 def ordinary_traffic(postfix: Postfix) -> None:
     """Mail that Perl's report judges rightly, one for each client that is lost."""
-    alice, neighbour = Client("198.51.100.7"), Client("198.51.100.200", "mail2.example.com")
-    postfix.offer(Client("203.0.113.7", "mail.example.net"), sender="Lost-17@Example.NET")
-    postfix.offer(Client("192.0.2.9", "[UNAVAILABLE]"), sender="spam@example.net")
-    postfix.offer(Client("198.18.5.77", "host-5-77.pool.example"), sender="pool@example.net")
-    postfix.offer(Client("203.0.113.99", "mx.example.org"), sender="twice@example.org")
-    postfix.offer(Client("203.0.113.99", "mx.example.org"), sender="twice@example.org")
+    alice, neighbour = XClient("198.51.100.7"), XClient("198.51.100.200", "mail2.example.com")
+    postfix.offer(XClient("203.0.113.7", "mail.example.net"), sender="Lost-17@Example.NET")
+    postfix.offer(XClient("192.0.2.9", "[UNAVAILABLE]"), sender="spam@example.net")
+    postfix.offer(XClient("198.18.5.77", "host-5-77.pool.example"), sender="pool@example.net")
+    postfix.offer(XClient("203.0.113.99", "mx.example.org"), sender="twice@example.org")
+    postfix.offer(XClient("203.0.113.99", "mx.example.org"), sender="twice@example.org")
     postfix.offer(alice)
-    postfix.offer(Client("203.0.113.50", "lists.example.org"), sender="list-1-bounce+x@example.org")
-    with postfix.connect(Client("203.0.113.60", "mail.example.edu")) as smtp:
+    postfix.offer(XClient("203.0.113.50", "lists.example.org"), sender="list-1-bounce+x@example.org")
+    with postfix.connect(XClient("203.0.113.60", "mail.example.edu")) as smtp:
         offer(smtp, ["bob@example.org", "Carol@Example.ORG"], "two@example.edu")
     retry(lambda: postfix.send(neighbour))
-    retry(lambda: postfix.send(Client("203.0.113.50", "lists.example.org"), sender="list-2-bounce+y@example.org"))
-    retry(lambda: postfix.send(Client("203.0.113.60", "mail.example.edu"), sender="two@example.edu"))
+    retry(lambda: postfix.send(XClient("203.0.113.50", "lists.example.org"), sender="list-2-bounce+y@example.org"))
+    retry(lambda: postfix.send(XClient("203.0.113.60", "mail.example.edu"), sender="two@example.edu"))
     # Known by now: the first recipient is accepted, and the second refused under a queue id.
     with postfix.connect(alice) as smtp:
         offer(smtp, ["bob@example.org", "dave@example.org"])
@@ -62,18 +62,18 @@ def ordinary_traffic(postfix: Postfix) -> None:
 def odd_traffic(postfix: Postfix) -> None:
     """Mail that came back although Perl's report lists it, and mail that is lost and that it does not list."""
     returning = {
-        "unknown@example.com": Client("198.51.100.1", "[UNAVAILABLE]"),
-        "pool@example.com": Client("198.51.100.2", "host-198-51-100-2.pool.example"),
-        "prvs=1234567890=batv@example.com": Client("198.51.100.3"),
-        '"with blank"@example.com': Client("198.51.100.4"),
-        "six@example.com": Client("IPV6:2001:db8::6"),
-        "": Client("198.51.100.5"),
+        "unknown@example.com": XClient("198.51.100.1", "[UNAVAILABLE]"),
+        "pool@example.com": XClient("198.51.100.2", "host-198-51-100-2.pool.example"),
+        "prvs=1234567890=batv@example.com": XClient("198.51.100.3"),
+        '"with blank"@example.com': XClient("198.51.100.4"),
+        "six@example.com": XClient("IPV6:2001:db8::6"),
+        "": XClient("198.51.100.5"),
     }
     for sender, client in returning.items():
         retry(lambda: postfix.send(client, sender=sender))  # noqa: B023
-    postfix.offer(Client("203.0.113.1"), sender="")
-    postfix.offer(Client("IPV6:2001:db8:1::1", "mail6.example.com"))
-    postfix.offer(Client("203.0.113.2"), sender="a/b@example.com")
-    postfix.offer(Client("203.0.113.3"), sender='"a> to=<x"@example.com')
-    with postfix.connect(Client("198.51.100.4")) as smtp:
+    postfix.offer(XClient("203.0.113.1"), sender="")
+    postfix.offer(XClient("IPV6:2001:db8:1::1", "mail6.example.com"))
+    postfix.offer(XClient("203.0.113.2"), sender="a/b@example.com")
+    postfix.offer(XClient("203.0.113.3"), sender='"a> to=<x"@example.com')
+    with postfix.connect(XClient("198.51.100.4")) as smtp:
         offer(smtp, ["bob@example.org", "alias@example.org", "alias2@example.org"], '"with blank"@example.com')

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from postgrey_py.commands.standing import PASSED, PENDING, Standings
-from postgrey_py.commands.triplet_search import ALL, STRANGE_SHOWN, Client, Query, Search
+from postgrey_py.commands.triplet_search import ALL, STRANGE_SHOWN, ClientRange, Query, Search
 from postgrey_py.commands.user_patterns import UserPattern
 from postgrey_py.greylist.address import parse_address
 from postgrey_py.greylist.keys import split_key
@@ -90,7 +90,7 @@ def test_a_client_owns_the_keys_that_may_be_its(client: str, bits: int, key: str
     address, triplet = parse_address(client), split_key(f"{key}/a@b/c@d".encode())
     assert address is not None
     assert triplet is not None
-    assert Client(address, bits, key_bits=24).owns(triplet) is owns
+    assert ClientRange(address, bits, key_bits=24).owns(triplet) is owns
 
 
 def test_records_that_nothing_can_be_found_in_are_told() -> None:

@@ -81,14 +81,14 @@ mailbox   unix  -       n       n       -       -       pipe
 Answer = TypeVar("Answer")
 
 
-class Client(NamedTuple):
+class XClient(NamedTuple):
     """Whom a connection claims to come from, in the notation of XCLIENT."""
 
     address: str
     name: str = "mail.example.com"
 
 
-UNKNOWN_CLIENT = Client("[UNAVAILABLE]", "[UNAVAILABLE]")
+UNKNOWN_CLIENT = XClient("[UNAVAILABLE]", "[UNAVAILABLE]")
 
 
 class Postfix:
@@ -171,7 +171,7 @@ class Postfix:
         return [line for line in self.log().splitlines() if complaint.search(line)]
 
     @contextmanager
-    def connect(self, client: Client) -> Iterator[smtplib.SMTP]:
+    def connect(self, client: XClient) -> Iterator[smtplib.SMTP]:
         """An SMTP connection from `client` that has said EHLO."""
         with smtplib.SMTP("127.0.0.1", self.port, timeout=TIMEOUT) as smtp:
             smtp.ehlo("localhost")
@@ -180,12 +180,12 @@ class Postfix:
             smtp.ehlo("mail.example.com")
             yield smtp
 
-    def offer(self, client: Client, recipient: str = RECIPIENT, sender: str = SENDER) -> str:
+    def offer(self, client: XClient, recipient: str = RECIPIENT, sender: str = SENDER) -> str:
         """What Postfix answers to `recipient` of a message that is then given up."""
         with self.connect(client) as smtp:
             return offer(smtp, [recipient], sender)[0]
 
-    def send(self, client: Client, recipients: Iterable[str] = (RECIPIENT,), sender: str = SENDER) -> list[Message]:
+    def send(self, client: XClient, recipients: Iterable[str] = (RECIPIENT,), sender: str = SENDER) -> list[Message]:
         """What is delivered of a message to `recipients`, in their order; none of it when one is not accepted."""
         recipients = list(recipients)
         with self.connect(client) as smtp:

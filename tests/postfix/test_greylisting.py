@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from tests.postfix.conftest import StartMailSystem
-from tests.postfix.instance import RECIPIENT, UNKNOWN_CLIENT, Client, Postfix, offer, retry
+from tests.postfix.instance import RECIPIENT, UNKNOWN_CLIENT, Postfix, XClient, offer, retry
 from tests.support.servers import POSTGREY
 
 pytestmark = pytest.mark.root
 
-FIRST = Client("198.51.100.7")
-NEIGHBOUR = Client("198.51.100.200", "mail2.example.com")
-STRANGER = Client("203.0.113.7", "mail.example.net")
+FIRST = XClient("198.51.100.7")
+NEIGHBOUR = XClient("198.51.100.200", "mail2.example.com")
+STRANGER = XClient("203.0.113.7", "mail.example.net")
 
 ACCEPTED = "250 2.1.5 Ok"
 DEFERRED = (
@@ -42,7 +42,7 @@ def is_deferred(reply: str) -> bool:
 
 def wait_for_the_delay(postfix: Postfix) -> None:
     """Return once everything that has been deferred so far may pass, because something deferred later does."""
-    retry(lambda: postfix.offer(Client("192.0.2.1"), "pacemaker@example.org"), until=ACCEPTED.__eq__)
+    retry(lambda: postfix.offer(XClient("192.0.2.1"), "pacemaker@example.org"), until=ACCEPTED.__eq__)
 
 
 def test_first_try_is_deferred_and_retry_of_a_neighbour_is_delivered(
@@ -101,14 +101,14 @@ def test_client_that_passed_once_is_whitelisted(start_mail_system: StartMailSyst
 
 def test_ipv6_client_passes_after_its_neighbour(start_mail_system: StartMailSystem, command: Sequence[str]) -> None:
     policy, postfix = start_mail_system(command, "--delay=1", "--hostname=mx.example.org")
-    assert postfix.offer(Client("IPV6:2001:db8::1")) == DEFERRED
+    assert postfix.offer(XClient("IPV6:2001:db8::1")) == DEFERRED
     wait_for_the_delay(postfix)
-    (message,) = postfix.send(Client("IPV6:2001:db8::ABCD:2"))
+    (message,) = postfix.send(XClient("IPV6:2001:db8::ABCD:2"))
     assert seconds_delayed(message) >= 1
     assert re.search(
         r"reason=triplet found, delay=\d+, .*, client_address=2001:db8::abcd:2, ", policy.log(), re.IGNORECASE
     )
-    assert postfix.offer(Client("IPV6:2001:db8:0:1::1")) == DEFERRED
+    assert postfix.offer(XClient("IPV6:2001:db8:0:1::1")) == DEFERRED
     assert postfix.complaints() == []
 
 
@@ -123,10 +123,10 @@ def test_whitelisted_clients_and_recipients_pass_at_once(
         command, f"--whitelist-clients={clients}", f"--whitelist-recipients={recipients}"
     )
     for client in (
-        Client("203.0.113.9", "mx1.example.net"),
-        Client("192.0.2.77"),
-        Client("203.0.113.9", "OUT42.example.com"),
-        Client("IPV6:2001:db8:5:1::9"),
+        XClient("203.0.113.9", "mx1.example.net"),
+        XClient("192.0.2.77"),
+        XClient("203.0.113.9", "OUT42.example.com"),
+        XClient("IPV6:2001:db8:5:1::9"),
     ):
         assert postfix.offer(client) == ACCEPTED, client
     assert policy.log().count("reason=client whitelist") == 4

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from tests.postfix.conftest import MailSystem, StartMailSystem
-from tests.postfix.instance import Client, offer, retry
+from tests.postfix.instance import XClient, offer, retry
 from tests.support.servers import PolicyServer
 
 pytestmark = pytest.mark.root
 
-CLIENTS = [Client("192.0.2.7"), Client("198.51.100.7"), Client("203.0.113.7")]
+CLIENTS = [XClient("192.0.2.7"), XClient("198.51.100.7"), XClient("203.0.113.7")]
 
 
 @contextmanager

@@ -21,14 +21,14 @@ import pytest
 from postgrey_py.database.environment import TRIPLETS
 from postgrey_py.database.snapshot import open_snapshot
 from tests.packaging.namespaces import wait_until
-from tests.postfix.instance import Client, Postfix
+from tests.postfix.instance import Postfix, XClient
 from tests.support.policy import ask
 from tests.support.servers import POSTGREY, ROOT, PolicyServer
 from tests.test_manual import render
 
 pytestmark = pytest.mark.root
 
-FIRST = Client("198.51.100.7")
+FIRST = XClient("198.51.100.7")
 GREYLISTED = "450 4.2.0 <bob@example.org>: Recipient address rejected: Greylisted"
 
 
