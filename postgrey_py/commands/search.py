@@ -171,7 +171,7 @@ def rows(found: Iterable[tuple[Triplet, Standing]], names: Mapping[str, str]) ->
         }
 
 
-# The layout of a line of text, and the headings over it with the lengths of the strokes below them.
+# The template of a line of text, and the headings over it with the lengths of the strokes below them.
 _SHORT: tuple[str, dict[str, int]] = ("{:19} {:40} {}", {"Date": 19, "Host": 40, "Sender": 29})
 _LONG: tuple[str, dict[str, int]] = (
     "{:19} {:19} {:11} {:40} {:40} {}",
@@ -186,18 +186,18 @@ def _write_text(
     if first is None:
         print(_nothing(search))
         return
-    layout, columns = _LONG if is_long else _SHORT
-    print(layout.format(*columns))
-    print(layout.format(*("-" * width for width in columns.values())))
+    template, columns = _LONG if is_long else _SHORT
+    print(template.format(*columns))
+    print(template.format(*("-" * width for width in columns.values())))
     for triplet, standing in chain([first], found):
         first_seen, host = _date(triplet.first_seen), names.get(triplet.client, triplet.client)
         sender = triplet.sender or NOBODY
         if is_long:
             reason = f" ({standing.reason})" if standing.reason else ""
             fields = (_date(triplet.last_seen), standing.state, host, sender, triplet.recipient + reason)
-            print(layout.format(first_seen, *fields))
+            print(template.format(first_seen, *fields))
         else:
-            print(layout.format(first_seen, host, sender))
+            print(template.format(first_seen, host, sender))
 
 
 def _nothing(search: Search) -> str:

@@ -79,7 +79,7 @@ def _hash_of(key: bytes) -> bytes:
     return sha1(key, usedforsecurity=False).hexdigest().encode("ascii")
 
 
-class Layout(enum.Enum):
+class KeyForm(enum.Enum):
     """The form in which a triplet's key names the client."""
 
     BARE = "an address without mask: that of a network, as a rule"
@@ -94,7 +94,7 @@ class TripletKey(NamedTuple):
     `network` is what stands for the client, without mask; `address` is None where it is no address; `bits` is the mask.
     """
 
-    layout: Layout
+    form: KeyForm
     network: str
     address: Address | None
     bits: int | None
@@ -119,12 +119,12 @@ def split_key(key: bytes) -> TripletKey | None:
         return None
     address, bits = parse_address(network), int(mask) if mask else None
     if address is None:
-        layout = Layout.OTHER
+        form = KeyForm.OTHER
     elif bits is None:
-        layout = Layout.BARE
+        form = KeyForm.BARE
     else:
-        layout = Layout.HOST if bits == address.bits else Layout.NETWORK
-    return TripletKey(layout, network, address, bits, correspondents[:slash], correspondents[slash + 1 :])
+        form = KeyForm.HOST if bits == address.bits else KeyForm.NETWORK
+    return TripletKey(form, network, address, bits, correspondents[:slash], correspondents[slash + 1 :])
 
 
 def _end_of_sender(correspondents: str) -> int:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from postgrey_py.greylist.address import Address, parse_address
 from postgrey_py.greylist.keys import (
-    Layout,
+    KeyForm,
     client_key,
     client_network,
     divide_key,
@@ -204,45 +204,45 @@ HASH = "2346ad27d7568ba9896f1b7da6b5991251debdf2"
 
 
 @pytest.mark.parametrize(
-    ("key", "layout", "parts"),
+    ("key", "form", "parts"),
     [
-        ("192.0.2.0/a@b.example/c@d.example", Layout.BARE, ("192.0.2.0", None, "a@b.example", "c@d.example")),
-        ("2001:db8:0:0:0:0:0:0/a@b/c@d", Layout.BARE, ("2001:db8:0:0:0:0:0:0", None, "a@b", "c@d")),
-        ("192.0.2.1/32/a@b.example/c@d.example", Layout.HOST, ("192.0.2.1", 32, "a@b.example", "c@d.example")),
-        ("2001:db8:0:0:0:0:0:1/128/a@b/c@d", Layout.HOST, ("2001:db8:0:0:0:0:0:1", 128, "a@b", "c@d")),
+        ("192.0.2.0/a@b.example/c@d.example", KeyForm.BARE, ("192.0.2.0", None, "a@b.example", "c@d.example")),
+        ("2001:db8:0:0:0:0:0:0/a@b/c@d", KeyForm.BARE, ("2001:db8:0:0:0:0:0:0", None, "a@b", "c@d")),
+        ("192.0.2.1/32/a@b.example/c@d.example", KeyForm.HOST, ("192.0.2.1", 32, "a@b.example", "c@d.example")),
+        ("2001:db8:0:0:0:0:0:1/128/a@b/c@d", KeyForm.HOST, ("2001:db8:0:0:0:0:0:1", 128, "a@b", "c@d")),
         # Debian's 1.36-5.
-        ("198.51.100.0/24/a@b/c@d", Layout.NETWORK, ("198.51.100.0", 24, "a@b", "c@d")),
-        ("2001:db8:0:0:0:0:0:0/64/a@b/c@d", Layout.NETWORK, ("2001:db8:0:0:0:0:0:0", 64, "a@b", "c@d")),
-        ("198.51.100.0/24//c@d", Layout.NETWORK, ("198.51.100.0", 24, "", "c@d")),
-        ("0.0.0.0/0/a@b/c@d", Layout.NETWORK, ("0.0.0.0", 0, "a@b", "c@d")),
+        ("198.51.100.0/24/a@b/c@d", KeyForm.NETWORK, ("198.51.100.0", 24, "a@b", "c@d")),
+        ("2001:db8:0:0:0:0:0:0/64/a@b/c@d", KeyForm.NETWORK, ("2001:db8:0:0:0:0:0:0", 64, "a@b", "c@d")),
+        ("198.51.100.0/24//c@d", KeyForm.NETWORK, ("198.51.100.0", 24, "", "c@d")),
+        ("0.0.0.0/0/a@b/c@d", KeyForm.NETWORK, ("0.0.0.0", 0, "a@b", "c@d")),
         # No empty part is lost.
-        ("192.0.2.0//c@d.example", Layout.BARE, ("192.0.2.0", None, "", "c@d.example")),
-        ("192.0.2.1/32//c@d.example", Layout.HOST, ("192.0.2.1", 32, "", "c@d.example")),
-        ("192.0.2.0/a@b.example/", Layout.BARE, ("192.0.2.0", None, "a@b.example", "")),
-        ("192.0.2.0//", Layout.BARE, ("192.0.2.0", None, "", "")),
+        ("192.0.2.0//c@d.example", KeyForm.BARE, ("192.0.2.0", None, "", "c@d.example")),
+        ("192.0.2.1/32//c@d.example", KeyForm.HOST, ("192.0.2.1", 32, "", "c@d.example")),
+        ("192.0.2.0/a@b.example/", KeyForm.BARE, ("192.0.2.0", None, "a@b.example", "")),
+        ("192.0.2.0//", KeyForm.BARE, ("192.0.2.0", None, "", "")),
         # Slashes in the local parts.
-        ("192.0.2.0//c/x@d.example", Layout.BARE, ("192.0.2.0", None, "", "c/x@d.example")),
-        ("192.0.2.0/a/x@b.example/c/x@d", Layout.BARE, ("192.0.2.0", None, "a/x@b.example", "c/x@d")),
-        ("198.51.100.0/24/a/x@b/c/x@d", Layout.NETWORK, ("198.51.100.0", 24, "a/x@b", "c/x@d")),
-        ("192.0.2.0/local/c", Layout.BARE, ("192.0.2.0", None, "local", "c")),
-        ("192.0.2.0/local/c@d.example", Layout.BARE, ("192.0.2.0", None, "local", "c@d.example")),
+        ("192.0.2.0//c/x@d.example", KeyForm.BARE, ("192.0.2.0", None, "", "c/x@d.example")),
+        ("192.0.2.0/a/x@b.example/c/x@d", KeyForm.BARE, ("192.0.2.0", None, "a/x@b.example", "c/x@d")),
+        ("198.51.100.0/24/a/x@b/c/x@d", KeyForm.NETWORK, ("198.51.100.0", 24, "a/x@b", "c/x@d")),
+        ("192.0.2.0/local/c", KeyForm.BARE, ("192.0.2.0", None, "local", "c")),
+        ("192.0.2.0/local/c@d.example", KeyForm.BARE, ("192.0.2.0", None, "local", "c@d.example")),
         # A sender that looks like a mask.
-        ("192.0.2.0/32/c@d.example", Layout.BARE, ("192.0.2.0", None, "32", "c@d.example")),
-        ("192.0.2.0/33/a@b/c@d", Layout.BARE, ("192.0.2.0", None, "33/a@b", "c@d")),
-        ("192.0.2.0/0x18/a@b/c@d", Layout.BARE, ("192.0.2.0", None, "0x18/a@b", "c@d")),
+        ("192.0.2.0/32/c@d.example", KeyForm.BARE, ("192.0.2.0", None, "32", "c@d.example")),
+        ("192.0.2.0/33/a@b/c@d", KeyForm.BARE, ("192.0.2.0", None, "33/a@b", "c@d")),
+        ("192.0.2.0/0x18/a@b/c@d", KeyForm.BARE, ("192.0.2.0", None, "0x18/a@b", "c@d")),
         # What strangers wrote stays as it is.
-        ("192.0.2.0/\x1b[2J\n@b/jos\xe9@d", Layout.BARE, ("192.0.2.0", None, "\x1b[2J\n@b", "jos\xe9@d")),
+        ("192.0.2.0/\x1b[2J\n@b/jos\xe9@d", KeyForm.BARE, ("192.0.2.0", None, "\x1b[2J\n@b", "jos\xe9@d")),
         # Clients by something else than their address.
-        ("domain:example.com/a@b/c@d", Layout.OTHER, ("domain:example.com", None, "a@b", "c@d")),
-        ("domain:example.com/24/a@b/c@d", Layout.OTHER, ("domain:example.com", None, "24/a@b", "c@d")),
-        ("198.51.100/a@b/c@d", Layout.OTHER, ("198.51.100", None, "a@b", "c@d")),
-        ("/a@b/c@d", Layout.OTHER, ("", None, "a@b", "c@d")),
+        ("domain:example.com/a@b/c@d", KeyForm.OTHER, ("domain:example.com", None, "a@b", "c@d")),
+        ("domain:example.com/24/a@b/c@d", KeyForm.OTHER, ("domain:example.com", None, "24/a@b", "c@d")),
+        ("198.51.100/a@b/c@d", KeyForm.OTHER, ("198.51.100", None, "a@b", "c@d")),
+        ("/a@b/c@d", KeyForm.OTHER, ("", None, "a@b", "c@d")),
     ],
 )
-def test_keys_are_taken_apart(key: str, layout: Layout, parts: tuple[str, int | None, str, str]) -> None:
+def test_keys_are_taken_apart(key: str, form: KeyForm, parts: tuple[str, int | None, str, str]) -> None:
     network, bits, sender, recipient = parts
     found = split_key(key.encode("latin-1"))
-    assert found == (layout, network, parse_address(network), bits, sender, recipient)
+    assert found == (form, network, parse_address(network), bits, sender, recipient)
 
 
 @pytest.mark.parametrize("key", [HASH, "", "/", "192.0.2.0", "192.0.2.0/alice@example.com", "192.0.2.0/24"])
@@ -273,7 +273,7 @@ def test_keys_of_the_server_come_apart_as_they_were_made(
     options = Settings(lookup_by_host=by_host)
     found = split_key(triplet_key(some, f"{sender}@example.com", f"{recipient}@example.org", options))
     assert found is not None
-    assert found.layout is (Layout.HOST if by_host else Layout.BARE)
+    assert found.form is (KeyForm.HOST if by_host else KeyForm.BARE)
     assert found.sender == rewrite_sender(f"{sender}@example.com")
     assert found.recipient == f"{recipient}@example.org"
 

@@ -18,8 +18,8 @@ _NAMELESS = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """The look of the report; the fields are the options of the same name."""
+class ListingStyle:
+    """The style of the list; the fields are the options of the same name."""
 
     show_time: bool = False
     show_tries: bool = False
@@ -36,25 +36,28 @@ def in_order_of_address(deferrals: Sequence[Deferral]) -> list[Deferral]:
 
 
 def format_lines(
-    deferrals: Sequence[Deferral], checks: Mapping[int, str], layout: Layout, name_network: Callable[[Address], str]
+    deferrals: Sequence[Deferral],
+    checks: Mapping[int, str],
+    style: ListingStyle,
+    name_network: Callable[[Address], str],
 ) -> Iterator[str]:
     """The report for people. `checks` has for each deferral, by its place, which check of the sender it passed."""
-    has_separators = bool(layout.separate_by_ip or layout.separate_by_subnet)
+    has_separators = bool(style.separate_by_ip or style.separate_by_subnet)
     previous: Deferral | None = None
     for place, deferral in enumerate(deferrals):
         if has_separators:
             is_same_network = previous is not None and name_network(previous.address) == name_network(deferral.address)
             if not is_same_network:
-                yield layout.separate_by_subnet or layout.separate_by_ip
+                yield style.separate_by_subnet or style.separate_by_ip
             elif previous is not None and previous.client_address != deferral.client_address:
-                yield layout.separate_by_ip
+                yield style.separate_by_ip
         check = checks.get(place, "")
-        if layout.single_line:
-            yield _single_line(deferral, check, layout)
+        if style.single_line:
+            yield _single_line(deferral, check, style)
         else:
             if previous is None or previous.client_address != deferral.client_address:
                 yield f"{show(deferral.client_name) or _NAMELESS:<77} {deferral.client_address:>15}\n"
-            yield _grouped_line(deferral, check, layout)
+            yield _grouped_line(deferral, check, style)
         previous = deferral
 
 
@@ -78,20 +81,20 @@ def show(text: str) -> str:
     return text if text.isascii() and text.isprintable() else printable(text.encode("latin-1"))
 
 
-def _single_line(deferral: Deferral, check: str, layout: Layout) -> str:
+def _single_line(deferral: Deferral, check: str, style: ListingStyle) -> str:
     address = deferral.client_address
-    if not layout.tab:
+    if not style.tab:
         address, check = f"{address:>15}", f"{check:>5}"
     fields = [
-        *([deferral.stamp] if layout.show_time else ()),
-        *([str(deferral.tries)] if layout.show_tries else ()),
-        *([check] if layout.check_sender else ()),
+        *([deferral.stamp] if style.show_time else ()),
+        *([str(deferral.tries)] if style.show_tries else ()),
+        *([check] if style.check_sender else ()),
         *(address, deferral.client_name or _NAMELESS, deferral.sender or NOBODY, deferral.recipient or NOBODY),
     ]
-    return ("\t".join(map(show, fields)) if layout.tab else show(" ".join(fields))) + "\n"
+    return ("\t".join(map(show, fields)) if style.tab else show(" ".join(fields))) + "\n"
 
 
-def _grouped_line(deferral: Deferral, check: str, layout: Layout) -> str:
-    first = f"{check:>5} " if layout.check_sender else " " * 6
-    second = f" {deferral.tries:>2} " if layout.show_tries else " " * 4
+def _grouped_line(deferral: Deferral, check: str, style: ListingStyle) -> str:
+    first = f"{check:>5} " if style.check_sender else " " * 6
+    second = f" {deferral.tries:>2} " if style.show_tries else " " * 4
     return f"{first}{second} {show(deferral.sender) or NOBODY:>40}  {show(deferral.recipient) or NOBODY:>40} \n"

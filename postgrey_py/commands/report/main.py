@@ -24,7 +24,7 @@ from postgrey_py.commands.report.combinations import check_combination
 from postgrey_py.commands.report.debugging import print_records
 from postgrey_py.commands.report.greylist_text import pattern_of_text
 from postgrey_py.commands.report.history import Deferral, History, IsWanted, make_network_namer
-from postgrey_py.commands.report.listing import COLUMNS, Layout, format_lines, in_order_of_address, rows, show
+from postgrey_py.commands.report.listing import COLUMNS, ListingStyle, format_lines, in_order_of_address, rows, show
 from postgrey_py.commands.report.options import GREYLIST_TEXT, Options, make_parser
 from postgrey_py.commands.report.summary import (
     Summary,
@@ -194,11 +194,11 @@ def _print_report(
         write_json(rows(lost, passed, clock))
     else:
         name_network = make_network_namer(settings)
-        sys.stdout.writelines(format_lines(lost, passed, _layout(options), name_network))
+        sys.stdout.writelines(format_lines(lost, passed, _style(options), name_network))
 
 
-def _layout(options: Options) -> Layout:
-    return Layout(
+def _style(options: Options) -> ListingStyle:
+    return ListingStyle(
         show_time=options.show_time,
         show_tries=options.show_tries,
         check_sender=bool(options.check_sender),

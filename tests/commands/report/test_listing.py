@@ -7,7 +7,7 @@ import pytest
 
 from postgrey_py.commands.logtime import LogClock
 from postgrey_py.commands.report.history import Deferral, Mail
-from postgrey_py.commands.report.listing import COLUMNS, Layout, format_lines, in_order_of_address, rows, show
+from postgrey_py.commands.report.listing import COLUMNS, ListingStyle, format_lines, in_order_of_address, rows, show
 from postgrey_py.greylist.address import Address, parse_address
 
 STAMP = "2026-03-02T09:00:00Z"
@@ -24,34 +24,34 @@ def network(address: Address) -> str:
     return address.text().rpartition(".")[0]
 
 
-def listed(deferrals: list[Deferral], layout: Layout, checks: dict[int, str] | None = None) -> list[str]:
-    return list(format_lines(deferrals, checks or {}, layout, network))
+def listed(deferrals: list[Deferral], style: ListingStyle, checks: dict[int, str] | None = None) -> list[str]:
+    return list(format_lines(deferrals, checks or {}, style, network))
 
 
 @pytest.mark.parametrize(
-    ("layout", "line"),
+    ("style", "line"),
     [
-        (Layout(), "      192.0.2.7 mx.example a@b c@d\n"),
-        (Layout(tab=True), "192.0.2.7\tmx.example\ta@b\tc@d\n"),
-        (Layout(show_time=True), f"{STAMP}       192.0.2.7 mx.example a@b c@d\n"),
-        (Layout(show_tries=True), "2       192.0.2.7 mx.example a@b c@d\n"),
-        (Layout(check_sender=True), "   MX       192.0.2.7 mx.example a@b c@d\n"),
+        (ListingStyle(), "      192.0.2.7 mx.example a@b c@d\n"),
+        (ListingStyle(tab=True), "192.0.2.7\tmx.example\ta@b\tc@d\n"),
+        (ListingStyle(show_time=True), f"{STAMP}       192.0.2.7 mx.example a@b c@d\n"),
+        (ListingStyle(show_tries=True), "2       192.0.2.7 mx.example a@b c@d\n"),
+        (ListingStyle(check_sender=True), "   MX       192.0.2.7 mx.example a@b c@d\n"),
         (
-            Layout(show_time=True, show_tries=True, check_sender=True, tab=True),
+            ListingStyle(show_time=True, show_tries=True, check_sender=True, tab=True),
             f"{STAMP}\t2\tMX\t192.0.2.7\tmx.example\ta@b\tc@d\n",
         ),
     ],
 )
-def test_columns_of_a_line(layout: Layout, line: str) -> None:
-    assert listed([deferral()], layout, {0: "MX"}) == [line]
+def test_columns_of_a_line(style: ListingStyle, line: str) -> None:
+    assert listed([deferral()], style, {0: "MX"}) == [line]
 
 
 def test_no_column_is_empty() -> None:
-    assert listed([deferral(name="", sender="")], Layout(tab=True)) == ["192.0.2.7\tunknown\t<>\tc@d\n"]
+    assert listed([deferral(name="", sender="")], ListingStyle(tab=True)) == ["192.0.2.7\tunknown\t<>\tc@d\n"]
 
 
 def test_lines_grouped_by_client_have_one_head_for_each() -> None:
-    lines = listed([deferral(), deferral(sender="x@b"), deferral("192.0.2.8")], Layout(single_line=False))
+    lines = listed([deferral(), deferral(sender="x@b"), deferral("192.0.2.8")], ListingStyle(single_line=False))
     assert [line.split() for line in lines] == [
         ["mx.example", "192.0.2.7"],
         ["a@b", "c@d"],
@@ -63,8 +63,8 @@ def test_lines_grouped_by_client_have_one_head_for_each() -> None:
 
 def test_separators_stand_between_addresses_and_between_subnets() -> None:
     clients = ["192.0.2.7", "192.0.2.7", "192.0.2.8", "192.0.3.8"]
-    layout = Layout(tab=True, separate_by_ip="-\n", separate_by_subnet="=\n")
-    lines = listed([deferral(client) for client in clients], layout)
+    style = ListingStyle(tab=True, separate_by_ip="-\n", separate_by_subnet="=\n")
+    lines = listed([deferral(client) for client in clients], style)
     assert [line if len(line) == 2 else line.split("\t")[0] for line in lines] == [
         *("=\n", "192.0.2.7", "192.0.2.7", "-\n", "192.0.2.8", "=\n", "192.0.3.8")
     ]
