@@ -70,7 +70,7 @@ class Connection(asyncio.BufferedProtocol):
             if requests:
                 if not self._has_asked:
                     self._has_asked = True
-                    reception.connections.hear(self)
+                    reception.connections.drop_newcomer(self)
                 if not self._held:
                     self._touch(self)
             for request in requests:

@@ -55,8 +55,8 @@ class Connections(Generic[Connection]):
         """A connection is set up, and may ask."""
         self._quiet[connection] = None
 
-    def hear(self, connection: Connection) -> None:
-        """A connection has asked for the first time, or will never do so."""
+    def drop_newcomer(self, connection: Connection) -> None:
+        """Count this connection as new no longer: it has asked, or is gone."""
         self._newcomers.discard(connection)
         if self._when_nobody_is_new is not None and not self._newcomers:
             callback, self._when_nobody_is_new = self._when_nobody_is_new, None
@@ -87,7 +87,7 @@ class Connections(Generic[Connection]):
         self.open.discard(connection)
         self._leaving.discard(connection)
         self._quiet.pop(connection, None)
-        self.hear(connection)
+        self.drop_newcomer(connection)
         self.when_gone()
 
     def call_when_nobody_is_new(self, callback: Callable[[], None]) -> None:

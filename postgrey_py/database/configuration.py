@@ -60,8 +60,8 @@ _NOSYNC_FLAGS = frozenset(("db_txn_nosync", "db_txn_write_nosync"))
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A line of DB_CONFIG that says something."""
+class Setting:
+    """One setting of DB_CONFIG: its line, split into words."""
 
     number: int
     words: tuple[str, ...]
@@ -79,7 +79,7 @@ class Line:
 class Configuration:
     """The settings of DB_CONFIG, as far as they matter here."""
 
-    lines: tuple[Line, ...] = ()
+    lines: tuple[Setting, ...] = ()
     cache_bytes: int = CACHE_BYTES
     log_bytes: int = LOG_BYTES
     # What the region files take on the disk.
@@ -117,14 +117,14 @@ def read_configuration(dbdir: Path) -> Configuration:
     return configuration
 
 
-def _split(text: str) -> Iterator[Line]:
+def _split(text: str) -> Iterator[Setting]:
     for number, line in enumerate(text.split("\n"), 1):
         words = line.rstrip("\r").split()
         if words and not words[0].startswith("#"):
-            yield Line(number, tuple(words))
+            yield Setting(number, tuple(words))
 
 
-def _why_refused(dbdir: Path, line: Line) -> str | None:
+def _why_refused(dbdir: Path, line: Setting) -> str | None:
     """Return the reason why this line can't be obeyed, with what to do; None where it can."""
     name, words = line.name, line.words
     if not (name.isascii() and name.isprintable()):
@@ -155,7 +155,7 @@ def _why_refused(dbdir: Path, line: Line) -> str | None:
     return None
 
 
-def _measure(lines: tuple[Line, ...]) -> Configuration:
+def _measure(lines: tuple[Setting, ...]) -> Configuration:
     """Return the sizes with these lines obeyed; of what is said twice, the larger counts."""
     cache, log = 0, 0
     most, mutexes, others = 0, 0, _OTHER_REGION_BYTES
@@ -189,11 +189,11 @@ def _mutexes(cache_bytes: int) -> int:
     return cache_bytes // _PAGE_BYTES * 7 // 5 + 100
 
 
-def _is_on(line: Line) -> bool:
+def _is_on(line: Setting) -> bool:
     return len(line.words) < 3 or line.words[2].lower() != "off"
 
 
-def _number(line: Line, position: int) -> int:
+def _number(line: Setting, position: int) -> int:
     """A number of a line, or 0 where the library will find that there is none."""
     word = line.words[position] if len(line.words) > position else ""
     return int(word) if word.isascii() and word.isdigit() and len(word) < 20 else 0

@@ -200,10 +200,10 @@ class Environment:
         require_limits(self.dbdir, self._configuration)
         for text in () if verify else self._configuration.disobeyed():
             self._report(text)
-        self._env = self._open_environment()
-        self.triplets = self._open_database(TRIPLETS, verify)
+        self._env = self._recover_environment()
+        self.triplets = self._open_or_salvage(TRIPLETS, verify)
         if self._with_clients:
-            self.clients = self._open_database(CLIENTS, verify)
+            self.clients = self._open_or_salvage(CLIENTS, verify)
         self._region = self._find_region()
 
     def _give_up(self) -> None:
@@ -213,9 +213,9 @@ class Environment:
         with contextlib.suppress(OSError):
             self._aside.put_back()
 
-    def _open_environment(self) -> Any:
+    def _recover_environment(self) -> Any:
         self._has_logs = any(self.dbdir.glob(LOG_FILES))
-        result = self._twice(self._try_environment)
+        result = self._twice(self._try_to_recover)
         if not isinstance(result, _Damage):
             return result
         self._aside.take_logs()
@@ -223,16 +223,16 @@ class Environment:
         self._repairs.append((f"can't recover the database with its logs ({result}): set them aside in ", "logs", ""))
         return open_environment(self._lock.home(), self._configuration)
 
-    def _try_environment(self) -> Any:
+    def _try_to_recover(self) -> Any:
         try:
             return open_environment(self._lock.home(), self._configuration)
         except BerkeleyDBError as error:
             return _damage(error)
 
-    def _open_database(self, name: str, verify: bool) -> Any:
+    def _open_or_salvage(self, name: str, verify: bool) -> Any:
         """Open one database, whatever it takes: damaged files are set aside and salvaged, never deleted."""
         path = self.dbdir / name
-        result = self._twice(lambda: self._try_database(path, verify))
+        result = self._twice(lambda: self._try_to_open(path, verify))
         if not isinstance(result, _Damage):
             return result
         if not path.exists():
@@ -249,7 +249,7 @@ class Environment:
             self._repairs.append((f"{path} is damaged ({result}): set aside as ", name, text))
         return _open_database(self._env, name)
 
-    def _try_database(self, path: Path, verify: bool) -> Any:
+    def _try_to_open(self, path: Path, verify: bool) -> Any:
         if path.exists():
             if not self._has_logs:
                 # Berkeley DB does not always notice: it opens a file by its first page, which may be of no log.

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from postgrey_py.database.binding import BerkeleyDBError, db, explain
-from postgrey_py.database.configuration import DIRECTORIES, FILE_NAME, Configuration, Line
+from postgrey_py.database.configuration import DIRECTORIES, FILE_NAME, Configuration, Setting
 from postgrey_py.database.layout import LOG_FILES, REGION_FILES
 from postgrey_py.database.regions import open_environment
 from postgrey_py.errors import DatabaseError
@@ -86,7 +86,7 @@ def require_damage(dbdir: Path, configuration: Configuration, problem: str) -> N
         raise DatabaseError(
             f"can't open the database in {dbdir} ({problem}): {error.strerror}{where}: nothing is set aside for that"
         ) from error
-    complaint = _try_database(dbdir, configuration.lines, configuration)
+    complaint = _try_configuration(dbdir, configuration.lines, configuration)
     if complaint is not None:
         raise DatabaseError(f"can't open the database in {dbdir}: {_blame(dbdir, configuration, complaint)}")
 
@@ -157,7 +157,7 @@ def _naming(path: Path) -> Iterator[None]:
         raise
 
 
-def _try_database(dbdir: Path, lines: Iterable[Line], configuration: Configuration) -> str | None:
+def _try_configuration(dbdir: Path, lines: Iterable[Setting], configuration: Configuration) -> str | None:
     """Make another database beside this one, with these lines in its DB_CONFIG; returns why that does not work."""
     trial = dbdir / _TRIAL
     shutil.rmtree(trial, ignore_errors=True)
@@ -200,10 +200,10 @@ def _close(close: Callable[..., None], *arguments: int) -> None:
 
 def _blame(dbdir: Path, configuration: Configuration, complaint: str) -> str:
     """In words, what is at fault where another database does not open either."""
-    if not configuration.lines or _try_database(dbdir, (), configuration) is not None:
+    if not configuration.lines or _try_configuration(dbdir, (), configuration) is not None:
         return f"nor would a new one open there: {complaint}"
     for line in configuration.lines:
-        reason = _try_database(dbdir, (line,), configuration)
+        reason = _try_configuration(dbdir, (line,), configuration)
         if reason is not None:
             return f"{line}: {reason}: correct or remove the line"
     return f"the lines of {FILE_NAME} do not go together: {complaint}"

@@ -54,7 +54,7 @@ _COPY_DIRECTORY = re.compile(rf"\S*/{DIRECTORY_PREFIX}\w+/")
 _MEMORY_AVAILABLE = re.compile(r"^MemAvailable: +(\d+) kB$", re.MULTILINE)
 
 
-class Records:
+class TableSnapshot:
     """The records of one database at the moment of the snapshot, in the order of their keys."""
 
     def __init__(self, handle: Any, dbdir: Path) -> None:
@@ -90,8 +90,8 @@ class Records:
 class Snapshot(NamedTuple):
     """The databases at one moment; one that was not asked for, or does not exist, has no records."""
 
-    triplets: Records
-    clients: Records
+    triplets: TableSnapshot
+    clients: TableSnapshot
 
 
 @contextlib.contextmanager
@@ -104,7 +104,7 @@ def open_snapshot(dbdir: str, names: Collection[str] = (TRIPLETS, CLIENTS)) -> I
     _remove_left_over_directories()
     with ExitStack() as cleanup:
         handles = _open_copies(path, names, cleanup)
-        yield Snapshot(Records(handles.get(TRIPLETS), path), Records(handles.get(CLIENTS), path))
+        yield Snapshot(TableSnapshot(handles.get(TRIPLETS), path), TableSnapshot(handles.get(CLIENTS), path))
 
 
 def _open_copies(dbdir: Path, names: Collection[str], cleanup: ExitStack) -> dict[str, Any]:
@@ -157,7 +157,7 @@ class _Attempt:
                 _give_name(descriptor, directory / name)
             if logs:
                 recover(directory)
-            return {name: _open_database(directory / name, cleanup) for name in databases if name in names}
+            return {name: _open_copy(directory / name, cleanup) for name in databases if name in names}
 
     def _open_logs(self, known: Collection[str] = ()) -> dict[str, int]:
         """Descriptors of the log files but the `known`, by name."""
@@ -200,7 +200,7 @@ def recover(directory: Path) -> None:
         _close_quietly(environment)
 
 
-def _open_database(path: Path, cleanup: ExitStack) -> Any:
+def _open_copy(path: Path, cleanup: ExitStack) -> Any:
     # Outside of any environment, which would not take database files that came without their logs.
     handle = db.DB()
     cleanup.callback(_close_quietly, handle)

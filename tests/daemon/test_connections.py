@@ -126,10 +126,10 @@ def test_who_waits_for_newcomers_hears_of_the_last_one(connections: Connections[
     called: list[int] = []
     connections.call_when_nobody_is_new(lambda: called.append(1))
     for name in "abcd":
-        connections.hear(name)
+        connections.drop_newcomer(name)
     connections.forget("e")
     assert called == []
-    connections.hear("f")
+    connections.drop_newcomer("f")
     assert called == [1]
     connections.call_when_nobody_is_new(lambda: called.append(2))
     assert called == [1, 2]

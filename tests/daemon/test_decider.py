@@ -35,7 +35,7 @@ PASSED = b"action=DUNNO\n\n"
 WHO = "client_name=mail.example.com, client_address=192.0.2.7, sender=alice@example.com, recipient=bob@example.org"
 
 
-def make_request(**attributes: str | int | None) -> Request:
+def parsed_request(**attributes: str | int | None) -> Request:
     """A request as the protocol hands it on, at NOW unless it says otherwise."""
     fields: dict[str, str | int | None] = {"policy_test_time": NOW, **attributes}
     (request,) = RequestReader().feed(policy_client.make_request(**fields))
@@ -149,7 +149,7 @@ class World:
         )
 
     def add(self, connection: Replies, **attributes: str | int | None) -> bool:
-        return self.add_raw(connection, make_request(**attributes))
+        return self.add_raw(connection, parsed_request(**attributes))
 
     def add_raw(self, connection: Replies, request: Request) -> bool:
         """Add a request, and have the turn end as the server does."""
@@ -351,7 +351,7 @@ def test_an_address_that_is_none_lets_mail_pass(world: World) -> None:
 
 
 def test_garbage_is_logged_before_the_decision(world: World) -> None:
-    request = make_request(client_name="white.example")
+    request = parsed_request(client_name="white.example")
     world.add_raw(world.connect(), request._replace(flaws=Flaws(None, None, ["one", "\xe9\x01"])))
     events = world.finish()
     assert events[:2] == [

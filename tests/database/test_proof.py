@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from postgrey_py.database.configuration import FILE_NAME, Configuration, Line, read_configuration
+from postgrey_py.database.configuration import FILE_NAME, Configuration, Setting, read_configuration
 from postgrey_py.database.proof import ROOM_BYTES, explain_limit, limit_hint, require_damage, require_limits
 from postgrey_py.errors import DatabaseError
 from tests.database.dbdirs import fill, make_records
@@ -89,6 +89,6 @@ def test_a_disk_that_does_not_obey_is_at_fault(dbdir: Path) -> None:
 
 
 def test_a_line_of_the_configuration_is_at_fault(dbdir: Path) -> None:
-    lines = (Line(2, ("set_lg_max", "1000000")), Line(3, ("set_nonsense", "1")))
+    lines = (Setting(2, ("set_lg_max", "1000000")), Setting(3, ("set_nonsense", "1")))
     with pytest.raises(DatabaseError, match=rf"^can't open the database in {dbdir}: {FILE_NAME} line 3.*set_nonsense"):
         require_damage(dbdir, Configuration(lines), "broken")

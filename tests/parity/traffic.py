@@ -37,13 +37,13 @@ def make_traffic(seed: int, count: int, population: Population) -> list[Batch]:
     batches = []
     while count:
         size = min(count, rng.randint(1, 20))
-        requests = tuple(make_request(delivery, rng) for delivery in itertools.islice(deliveries, size))
+        requests = tuple(request_about(delivery, rng) for delivery in itertools.islice(deliveries, size))
         batches.append(Batch(rng.randrange(CONNECTIONS), requests))
         count -= size
     return batches
 
 
-def make_request(delivery: Delivery, rng: random.Random) -> Request:
+def request_about(delivery: Delivery, rng: random.Random) -> Request:
     """A request about one delivery."""
     attributes = {
         # unlike 1.37: no other type of request, which 1.37 never answers.

@@ -109,7 +109,7 @@ def parse_service(text: str) -> Service:
     return Service(text, None, found[1].removeprefix("[").removesuffix("]"), int(found[2]))
 
 
-def make_request(delivery: Delivery) -> bytes:
+def format_request(delivery: Delivery) -> bytes:
     """The request about a delivery, in the policy delegation protocol of Postfix."""
     instance = "" if delivery.instance is None else f"instance={delivery.instance}\n"
     return (
@@ -156,7 +156,7 @@ async def _ask_about(log: LogText, clock: LogClock, load: Load, rate: float | No
             count += 1
             # The tries of one mail must be asked about in their order.
             choice = zlib.crc32(f"{rewrite_sender(delivery.sender)}/{delivery.recipient}".lower().encode("utf-8"))
-            await load.ask(make_request(delivery), choice, due)
+            await load.ask(format_request(delivery), choice, due)
             if count % _REQUESTS_AT_A_TIME == 0:
                 await asyncio.sleep(0)
         if is_live:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from hashlib import sha1
 
 from postgrey_py.commands.report.history import REMEMBERED_CLIENTS, Deferral
-from postgrey_py.database.snapshot import Records
+from postgrey_py.database.snapshot import TableSnapshot
 from postgrey_py.greylist.address import Address
 from postgrey_py.greylist.keys import divide_key, is_hash, possible_networks
 from postgrey_py.greylist.records import has_passed, parse_record
@@ -25,7 +25,7 @@ class Verdicts:
     again after `delay` seconds.
     """
 
-    def __init__(self, triplets: Records, settings: Settings, is_lookup_known: bool) -> None:
+    def __init__(self, triplets: TableSnapshot, settings: Settings, is_lookup_known: bool) -> None:
         self._triplets = triplets
         self.delay = settings.delay
         self._settings = settings
@@ -46,7 +46,7 @@ class Verdicts:
         return [(key, self._triplets.get(key)) for key in self._keys(address, correspondents)]
 
     def complaint(self) -> str | None:
-        """Return a complaint where the database has keys of another layout; None where it has not."""
+        """Return a complaint where the database has keys of another form; None where it has not."""
         first_key = next((key for key, _ in self._triplets), None)
         if first_key is None or is_hash(first_key) == self._settings.privacy:
             return None

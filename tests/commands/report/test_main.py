@@ -17,7 +17,7 @@ from postgrey_py.commands.logtime import LogClock
 from postgrey_py.commands.report.history import History
 from postgrey_py.commands.report.main import main
 from postgrey_py.commands.report.verdicts import Verdicts
-from postgrey_py.database.snapshot import Records
+from postgrey_py.database.snapshot import TableSnapshot
 from postgrey_py.greylist.address import parse_address
 from postgrey_py.greylist.keys import triplet_key
 from postgrey_py.greylist.settings import Settings
@@ -234,7 +234,7 @@ def test_deferral_that_postfix_turned_into_a_refusal_is_not_listed(empty: Path) 
     assert "carol" not in report(empty, log)
 
 
-class Table(Records):
+class Table(TableSnapshot):
     """Records in memory."""
 
     def __init__(self, records: list[tuple[bytes, bytes]]) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from postgrey_py.commands.report.history import Deferral, Mail
 from postgrey_py.commands.report.verdicts import Verdicts, judge
-from postgrey_py.database.snapshot import Records
+from postgrey_py.database.snapshot import TableSnapshot
 from postgrey_py.greylist.address import parse_address
 from postgrey_py.greylist.keys import triplet_key
 from postgrey_py.greylist.settings import Settings
@@ -17,7 +17,7 @@ from postgrey_py.greylist.settings import Settings
 MAIL = ("192.0.2.7", "alice@example.com", "bob@example.org")
 
 
-class Table(Records):
+class Table(TableSnapshot):
     """Records in memory; `walked` counts those that were gone over, `looked_up` those that were asked for."""
 
     def __init__(self, records: dict[bytes, bytes]) -> None:
