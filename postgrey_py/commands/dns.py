@@ -5,7 +5,7 @@ Used by all tools that print names or check them. Ask for everything at once, in
 answers of others (the addresses of mail exchangers) go into a second one:
 
     resolver = Resolver()
-    mail_exchangers = resolver.look_up([Question("example.org", "MX"), ...])   # {question: ("mx.example.org",) ...}
+    mail_exchangers = resolver.look_up([DnsQuestion("example.org", "MX"), ...])   # {question: ("mx.example.org",) ...}
     names = resolver.names_of(["192.0.2.1", ...])                              # {"192.0.2.1": "mail.example.com"}
 """
 
@@ -53,7 +53,7 @@ Answer: TypeAlias = tuple[str, ...] | None
 Progress: TypeAlias = Callable[[int, int], None]
 
 
-class Question(NamedTuple):
+class DnsQuestion(NamedTuple):
     """A name in the DNS and the type of the data that is wanted of it: A, AAAA, MX, PTR, TXT."""
 
     name: str
@@ -79,11 +79,13 @@ class Resolver:
         self.is_given_up = False
         self._nameservers = list(nameservers)
         self._timeout = timeout
-        self._answers: dict[Question, Answer] = {}
+        self._answers: dict[DnsQuestion, Answer] = {}
         self._answered_at = 0.0
         self._concurrency = _affordable_concurrency()
 
-    def look_up(self, questions: Iterable[Question], on_progress: Progress | None = None) -> dict[Question, Answer]:
+    def look_up(
+        self, questions: Iterable[DnsQuestion], on_progress: Progress | None = None
+    ) -> dict[DnsQuestion, Answer]:
         """The answers to these questions; what was asked before is not asked again.
 
         `on_progress` is called with how many look-ups are done, and of how many. Raises PostgreyError when no name
@@ -99,12 +101,12 @@ class Resolver:
 
     def names_of(self, addresses: Iterable[str], on_progress: Progress | None = None) -> dict[str, str]:
         """The reverse names of these IPv4 and IPv6 addresses; those that have none are left out."""
-        questions = {address: Question(reverse_name(address), "PTR") for address in addresses}
+        questions = {address: DnsQuestion(reverse_name(address), "PTR") for address in addresses}
         answers = self.look_up(questions.values(), on_progress)
         names = ((address, answers[question]) for address, question in questions.items())
         return {address: answer[0] for address, answer in names if answer}
 
-    async def _ask_all(self, questions: list[Question], on_progress: Progress) -> None:
+    async def _ask_all(self, questions: list[DnsQuestion], on_progress: Progress) -> None:
         waiting = iter(questions)
         done = 0
         is_silent = self.is_given_up
@@ -127,14 +129,14 @@ class Resolver:
         await asyncio.gather(*(work() for _ in range(min(self._concurrency, len(questions)))))
         self.is_given_up |= is_silent and not self._answered_at
 
-    async def _ask(self, question: Question) -> Answer:
+    async def _ask(self, question: DnsQuestion) -> Answer:
         try:
             query = dns.message.make_query(question.name, question.type)
         except (dns.exception.DNSException, UnicodeError):
             # Too long, an empty label and the like: there can't be such a name.
             return ()
         deadline = time.monotonic() + self._timeout
-        for server, try_seconds in self._tries():
+        for server, try_seconds in self._attempts():
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 break
@@ -154,7 +156,7 @@ class Resolver:
             await asyncio.sleep(min(remaining, BUSY_SECONDS))
         return None
 
-    def _tries(self) -> Iterator[tuple[Nameserver, float]]:
+    def _attempts(self) -> Iterator[tuple[Nameserver, float]]:
         """Whom to ask, in turn, and how long to wait for the answer."""
         seconds = FIRST_TRY_SECONDS
         while True:
@@ -168,7 +170,7 @@ def reverse_name(address: str) -> str:
     return dns.reversename.from_address(address).to_text()
 
 
-def nameserver(text: str) -> Nameserver:
+def parse_nameserver(text: str) -> Nameserver:
     """The name server written as ADDRESS[:PORT], IPv6 with a port as [ADDRESS]:PORT; for argparse."""
     match = _ADDRESS_AND_PORT.fullmatch(text)
     address, port = (match[1] or match[2], int(match[3] or DNS_PORT)) if match else (text, DNS_PORT)
@@ -181,7 +183,7 @@ def nameserver(text: str) -> Nameserver:
     return Nameserver(address, port)
 
 
-def _data_of(response: dns.message.Message, question: Question) -> tuple[str, ...]:
+def _data_of(response: dns.message.Message, question: DnsQuestion) -> tuple[str, ...]:
     """The data of the wanted type, wherever a chain of aliases leads."""
     wanted = dns.rdatatype.from_text(question.type)
     return tuple(_text_of(data) for rrset in response.answer if rrset.rdtype == wanted for data in rrset)

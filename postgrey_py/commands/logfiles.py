@@ -141,13 +141,13 @@ class _Skipped:
     place: int = 0
 
 
-def open_logs(paths: Sequence[str]) -> list[LogFile]:
+def open_log_files(paths: Sequence[str]) -> list[LogFile]:
     """These files, open; standard input for "-", and where there are none. Raises PostgreyError.
 
     All are opened at once, so that a misspelled name is told before much is read, and so that root can open what the
     user that it then becomes may not.
     """
-    return [_open_log(path) for path in paths or (STANDARD_INPUT,)]
+    return [_open_file(path) for path in paths or (STANDARD_INPUT,)]
 
 
 def _whole_lines(file: io.BufferedIOBase) -> Iterator[bytes]:
@@ -165,7 +165,7 @@ def _whole_lines(file: io.BufferedIOBase) -> Iterator[bytes]:
         yield rest + b"\n"
 
 
-def _open_log(path: str) -> LogFile:
+def _open_file(path: str) -> LogFile:
     name = "standard input" if path == STANDARD_INPUT else path
     if path == STANDARD_INPUT and sys.stdin is None:
         raise PostgreyError(f"can't open {name}: it is closed")

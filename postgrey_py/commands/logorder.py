@@ -3,7 +3,7 @@
 
 clock = LogClock(time.time())
 watch = TimeWatch(clock)
-log = LogText(in_order_of_time(open_logs(paths), clock), watch.look)
+log = LogText(in_order_of_time(open_log_files(paths), clock), watch.look)
 """
 
 from __future__ import annotations

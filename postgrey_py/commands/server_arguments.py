@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, TypedDict
 
-from postgrey_py.commands.shell_assignments import UNKNOWN, show
+from postgrey_py.commands.shell_assignments import UNKNOWN, show_word
 from postgrey_py.greylist.address import IPV4_BITS, IPV6_BITS
 from postgrey_py.greylist.settings import SECONDS_PER_DAY, SECONDS_PER_HOUR
 
@@ -53,7 +53,7 @@ def read_options(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
         if not word.startswith("-") or name not in _READERS:
             # Of other options, the value does not matter; in place of an option, there may be any.
             if word.startswith(UNKNOWN):
-                problems.append(f"{show(word)} is not understood")
+                problems.append(f"{show_word(word)} is not understood")
             continue
         field, read = _READERS[name]
         if read is None:
@@ -63,7 +63,7 @@ def read_options(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
             value = rest.pop(0)
         result = None if UNKNOWN in value else read(value)
         if result is None:
-            problems.append(f"--{name}={show(value)} is not understood")
+            problems.append(f"--{name}={show_word(value)} is not understood")
         elif result is _DEFAULT:
             values.pop(field, None)
         elif isinstance(result, tuple):

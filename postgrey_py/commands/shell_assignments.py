@@ -66,7 +66,7 @@ def split_words(value: str) -> list[str]:
         return value.split()
 
 
-def show(word: str) -> str:
+def show_word(word: str) -> str:
     """Return a word as the file has it."""
     return word.replace(UNKNOWN, "").replace(_NO_BREAK, " ")
 

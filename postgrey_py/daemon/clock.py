@@ -59,7 +59,7 @@ class Trust:
         return max(0.0, self.until - self.last.steady)
 
 
-def look(trust: Trust, now: Reading) -> Trust:
+def update_trust(trust: Trust, now: Reading) -> Trust:
     """Return the trust in the clock after this look: none for a day when it has jumped since the last one."""
     jump = (now.wall - trust.last.wall) - (now.steady - trust.last.steady)
     if abs(jump) <= LARGEST_STEP:

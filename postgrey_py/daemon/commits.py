@@ -37,7 +37,7 @@ class FlushThread(Protocol):
     def start(self, work: Callable[[], None], done: Done) -> None: ...
 
 
-class Clock(Protocol):
+class Loop(Protocol):
     """The event loop, as far as commits need it."""
 
     def call_soon(self, callback: Callable[[], None]) -> object: ...
@@ -63,7 +63,7 @@ class Commits:
         log: Log,
         outage: Outage,
         flusher: FlushThread,
-        loop: Clock,
+        loop: Loop,
         stopwatch: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._store = store

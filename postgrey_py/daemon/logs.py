@@ -88,7 +88,7 @@ class SyslogSink:
         stamp = time.strftime("%b %e %H:%M:%S ").encode("ascii") + self._name
         lost = 0
         for level, text in lines:
-            message = b"<%d>%s%s" % (self._facility | level, stamp, _printable(text))
+            message = b"<%d>%s%s" % (self._facility | level, stamp, _escape(text))
             # The second try is for a daemon that was restarted, to which the first finds no way.
             if not self._send(message) and not self._send(message):
                 lost += 1
@@ -120,7 +120,7 @@ class SyslogLibrarySink:
     def write(self, lines: list[tuple[Level, str]]) -> int:
         for level, text in lines:
             # Python's syslog() refuses what is not UTF-8.
-            syslog.syslog(int(level), _printable(text).decode("utf-8", "backslashreplace"))
+            syslog.syslog(int(level), _escape(text).decode("utf-8", "backslashreplace"))
         return 0
 
 
@@ -215,7 +215,7 @@ def _is_journal(descriptor: int) -> bool:
     return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
-def _printable(text: str) -> bytes:
+def _escape(text: str) -> bytes:
     """The text for syslog: control characters as %XX, all else as the bytes that came."""
     escaped = text if text.isascii() and text.isprintable() else _CONTROL.sub(_percent_escape, text)
     # What is no byte can only come from a bug, and must not become another.

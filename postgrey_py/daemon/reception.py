@@ -62,7 +62,7 @@ class Reception:
         self.shape = RequestShape()
         # All connections read into this one: what is in it is used up before another reads.
         self.input = memoryview(bytearray(INPUT_BYTES))
-        self.shortage = Shortage(log, clock, self._relieve, self._recover)
+        self.shortage = Shortage(log, clock, self._relieve, self._raise_limits)
         # What there is room for, less while memory is short.
         self.most = self._most = most
         self._budget = BUDGET_BYTES
@@ -109,8 +109,8 @@ class Reception:
             pass
         self.tell_of_room()
 
-    def _recover(self) -> bool:
-        """Try it with twice as much again; returns whether that is as much as ever."""
+    def _raise_limits(self) -> bool:
+        """Double the limits, up to those of the start; returns whether they are those again."""
         self._budget, self.most = min(BUDGET_BYTES, 2 * self._budget), min(self._most, 2 * self.most)
         return self._budget == BUDGET_BYTES and self.most == self._most
 

@@ -125,7 +125,7 @@ class Server:
         for job in jobs:
             job.cancel()
         # Who was accepted on the way out gets an answer; who waits in a socket that was passed, from the next server.
-        await self._hear_newcomers()
+        await self._await_newcomers()
         for connection in list(self._connections.open):
             connection.hang_up()
         self._commits.end_turn()
@@ -135,7 +135,7 @@ class Server:
         self._worker.close()
         self._flusher.close()
 
-    async def _hear_newcomers(self) -> None:
+    async def _await_newcomers(self) -> None:
         """Wait, but not for long, until everybody who was accepted has asked."""
         nobody_is_new = asyncio.Event()
         self._connections.call_when_nobody_is_new(nobody_is_new.set)

@@ -12,7 +12,7 @@ import contextlib
 import time
 from collections.abc import Callable, Coroutine, Iterator
 
-from postgrey_py.daemon.clock import Evidence, Reading, Trust, distrust, format_span, look, read_clocks
+from postgrey_py.daemon.clock import Evidence, Reading, Trust, distrust, format_span, read_clocks, update_trust
 from postgrey_py.daemon.logs import Log
 from postgrey_py.daemon.outage import Outage
 from postgrey_py.daemon.worker import Worker
@@ -114,7 +114,7 @@ class Upkeep:
     async def clean_up_daily(self) -> None:
         """Remove old records, daily and when it is wanted; returns only by cancellation."""
         # Before mail comes in whose times would be no evidence.
-        await self._guarded(self._hear_evidence())
+        await self._guarded(self._check_evidence())
         delay = FIRST_CLEAN_UP_SECONDS
         while True:
             with contextlib.suppress(asyncio.TimeoutError):
@@ -122,7 +122,7 @@ class Upkeep:
             is_wanted = self._clean_up_wanted.is_set()
             self._clean_up_wanted.clear()
             delay = CLEAN_UP_SECONDS
-            if self._outage.is_down or not await self._guarded(self._hear_evidence()):
+            if self._outage.is_down or not await self._guarded(self._check_evidence()):
                 delay = FIRST_CLEAN_UP_SECONDS
             elif not self._may_clean_up(is_wanted):
                 delay = self._trust.remaining()
@@ -138,7 +138,7 @@ class Upkeep:
             return False
         return True
 
-    async def _hear_evidence(self) -> None:
+    async def _check_evidence(self) -> None:
         """Once, ask the records whether the clock was right at the start. Raises DatabaseError."""
         if self._evidence is None:
             return
@@ -151,7 +151,7 @@ class Upkeep:
             self._log.line(Level.WARNING, f"the clock may be wrong ({reason}): the first clean-up waits a day")
 
     def _look_at_the_clock(self) -> None:
-        before, self._trust = self._trust, look(self._trust, self._read_clocks())
+        before, self._trust = self._trust, update_trust(self._trust, self._read_clocks())
         if self._trust.until != before.until:
             # Whoever insisted knew nothing of it.
             self._insist_until = float("-inf")

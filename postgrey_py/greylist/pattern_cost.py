@@ -54,7 +54,7 @@ class Atom:
 
 
 @dataclass(slots=True)
-class Level:
+class OpenGroup:
     """A group that is open, or the whole pattern: its branches so far, and the atoms of the last one.
 
     `number` is that of a group that can be referred to. `flag_groups` are the openings of groups that stand for flags

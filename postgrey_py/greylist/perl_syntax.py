@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from postgrey_py.errors import PatternError
-from postgrey_py.greylist.pattern_cost import HOPELESS, Atom, Level, characters_of
+from postgrey_py.greylist.pattern_cost import HOPELESS, Atom, OpenGroup, characters_of
 from postgrey_py.greylist.perl_escapes import (
     CHARACTER_SETS,
     CLASSES,
@@ -98,7 +98,7 @@ class _Translator:
         if self._captures and self._groups > MAX_CAPTURES:
             raise PatternError(f"it has more than {MAX_CAPTURES} groups, and refers to some of them")
         self._opened = 0
-        self._levels = [Level()]
+        self._open_groups = [OpenGroup()]
         self._output: list[str] = []
         self._plain: list[str] | None = []
         self._has_branches = False
@@ -106,17 +106,17 @@ class _Translator:
     def run(self) -> Translation:
         for kind, text in self._tokens:
             getattr(self, f"_read_{kind}")(text)
-        if len(self._levels) > 1:
+        if len(self._open_groups) > 1:
             raise PatternError("a ( is not closed")
-        level = self._levels[0]
-        level.end_branch()
-        self._emit(")" * len(level.flag_groups), "")
-        if level.nodes > MAX_NODES:
+        group = self._open_groups[0]
+        group.end_branch()
+        self._emit(")" * len(group.flag_groups), "")
+        if group.nodes > MAX_NODES:
             raise PatternError("what must be repeated adds up to too much")
         # What begins with any characters is found from the start on, or not at all.
         is_anchored = self._pattern.startswith(("^", ".*", ".+")) and not self._has_branches
         plain = None if self._plain is None else "".join(self._plain)
-        return Translation("".join(self._output), plain, is_anchored, level.coefficient, level.work)
+        return Translation("".join(self._output), plain, is_anchored, group.coefficient, group.work)
 
     def _emit(self, text: str, plain: str | None) -> None:
         """Add to the pattern for `regex`, and to that for `re`; with None there can be none for `re`."""
@@ -127,7 +127,7 @@ class _Translator:
             self._plain.append(plain)
 
     def _add(self, text: str, plain: str | None, atom: Atom) -> None:
-        self._levels[-1].atoms.append(atom)
+        self._open_groups[-1].atoms.append(atom)
         self._emit(text, plain)
 
     def _add_character(self, text: str) -> None:
@@ -180,7 +180,7 @@ class _Translator:
             name = str(self._opened + 1 - int(name[1:5]))
         if name.lstrip("-").isdigit() and not 1 <= int(name) <= self._groups:
             raise PatternError(f"there is no group {name}")
-        if name in [str(level.number) for level in self._levels]:
+        if name in [str(group.number) for group in self._open_groups]:
             # `regex` and Perl differ about these.
             raise PatternError(f"group {name} is referred to inside itself")
         self._add(rf"\g<{name}>", None, Atom(is_optional=True))
@@ -188,12 +188,12 @@ class _Translator:
     def _read_open(self, _: str) -> None:
         self._opened += 1
         self._begin("(" if self._captures else "(?:", "(?:")
-        self._levels[-1].number = self._opened
+        self._open_groups[-1].number = self._opened
 
     def _read_name(self, name: str) -> None:
         self._opened += 1
         self._begin(f"(?P<{name.strip('P<>' + chr(39)) if name[0] != 'P' else name[2:-1]}>", None)
-        self._levels[-1].number = self._opened
+        self._open_groups[-1].number = self._opened
 
     def _read_look(self, text: str) -> None:
         self._begin(f"(?{text}", None)
@@ -207,32 +207,32 @@ class _Translator:
             self._begin(group, "(?:" if group == "(?:" else None)
         else:
             # To the end of the group that it is in, through all of its branches.
-            self._levels[-1].flag_groups.append(group)
+            self._open_groups[-1].flag_groups.append(group)
             self._emit(group, None)
 
     def _begin(self, text: str, plain: str | None) -> None:
-        if len(self._levels) > MAX_DEPTH:
+        if len(self._open_groups) > MAX_DEPTH:
             raise PatternError(f"its groups are nested more than {MAX_DEPTH} deep")
-        self._levels.append(Level())
+        self._open_groups.append(OpenGroup())
         self._emit(text, plain)
 
     def _read_bar(self, _: str) -> None:
-        level = self._levels[-1]
-        self._has_branches = self._has_branches or len(self._levels) == 1
-        level.end_branch()
-        text = f"{')' * len(level.flag_groups)}|{''.join(level.flag_groups)}"
+        group = self._open_groups[-1]
+        self._has_branches = self._has_branches or len(self._open_groups) == 1
+        group.end_branch()
+        text = f"{')' * len(group.flag_groups)}|{''.join(group.flag_groups)}"
         self._emit(text, text)
 
     def _read_close(self, _: str) -> None:
-        if len(self._levels) == 1:
+        if len(self._open_groups) == 1:
             raise PatternError("a ) closes nothing")
-        level = self._levels.pop()
-        level.end_branch()
-        text = ")" * (len(level.flag_groups) + 1)
-        self._add(text, text, level.as_atom())
+        group = self._open_groups.pop()
+        group.end_branch()
+        text = ")" * (len(group.flag_groups) + 1)
+        self._add(text, text, group.as_atom())
 
     def _read_quantifier(self, text: str) -> None:
-        atoms = self._levels[-1].atoms
+        atoms = self._open_groups[-1].atoms
         if not atoms or not atoms[-1].can_repeat:
             raise PatternError(f"there is nothing for {text} to repeat")
         least, most = _bounds(text)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from postgrey_py.commands import dns
-from postgrey_py.commands.dns import Nameserver, Question, Resolver, nameserver, reverse_name
+from postgrey_py.commands.dns import DnsQuestion, Nameserver, Resolver, parse_nameserver, reverse_name
 from postgrey_py.errors import PostgreyError
 from tests.commands.nameserver import BY_TCP, ONCE_REFUSED, SERVFAIL, SILENT, NameServer
 from tests.support.servers import free_port
@@ -19,7 +19,7 @@ ADDRESSES = [f"192.0.2.{number}" for number in range(200)]
 
 
 def resolver_of(*servers: NameServer, timeout: float = 20.0) -> Resolver:
-    return Resolver([nameserver(server.address) for server in servers], timeout)
+    return Resolver([parse_nameserver(server.address) for server in servers], timeout)
 
 
 def zone_of(names: dict[str, str]) -> dict[tuple[str, str], str]:
@@ -54,7 +54,7 @@ def test_alias_of_a_classless_delegation_is_followed() -> None:
     ],
 )
 def test_data_of_each_type_is_text(rdtype: str, data: str, answer: tuple[str, ...] | None) -> None:
-    question = Question("example.org", rdtype)
+    question = DnsQuestion("example.org", rdtype)
     with NameServer({("example.org.", rdtype): data}) as server:
         found = resolver_of(server).look_up([question])
     assert found.keys() == {question}
@@ -67,7 +67,7 @@ def test_data_of_each_type_is_text(rdtype: str, data: str, answer: tuple[str, ..
 )
 def test_name_that_can_not_be_has_no_data(name: str) -> None:
     with NameServer() as server:
-        assert resolver_of(server).look_up([Question(name, "A")]) == {Question(name, "A"): ()}
+        assert resolver_of(server).look_up([DnsQuestion(name, "A")]) == {DnsQuestion(name, "A"): ()}
     assert server.asked.total() == 0
 
 
@@ -108,7 +108,7 @@ def test_a_look_up_without_answer_ends_and_does_not_hold_up_the_others(monkeypat
     with NameServer(zone) as server:
         resolver = resolver_of(server, timeout=1.5)
         assert resolver.names_of([silent, *others]).keys() == set(others)
-        assert resolver.look_up([Question(reverse_name(silent), "PTR")]).popitem()[1] is None
+        assert resolver.look_up([DnsQuestion(reverse_name(silent), "PTR")]).popitem()[1] is None
     assert not resolver.is_given_up
     assert server.asked[(reverse_name(silent), "PTR")] > 1, "a packet may get lost"
 
@@ -207,7 +207,7 @@ def test_without_any_server_it_says_what_to_do(
     ],
 )
 def test_name_server_is_an_address_and_perhaps_a_port(text: str, expected: tuple[str, int]) -> None:
-    assert nameserver(text) == expected
+    assert parse_nameserver(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -216,4 +216,4 @@ def test_name_server_is_an_address_and_perhaps_a_port(text: str, expected: tuple
 )
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="is not the address of a name server"):
-        nameserver(text)
+        parse_nameserver(text)

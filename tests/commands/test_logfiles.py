@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from postgrey_py.commands.logfiles import MAX_LINE_BYTES, LogText, open_logs
+from postgrey_py.commands.logfiles import MAX_LINE_BYTES, LogText, open_log_files
 from postgrey_py.commands.loghead import find_head
 from postgrey_py.commands.logtime import LogClock
 from postgrey_py.errors import PostgreyError
@@ -39,7 +39,7 @@ COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
 
 
 def read_all(*paths: Path) -> bytes:
-    return b"".join(LogText(open_logs([str(path) for path in paths])).blocks())
+    return b"".join(LogText(open_log_files([str(path) for path in paths])).blocks())
 
 
 # Files
@@ -66,7 +66,7 @@ def test_empty_file_has_no_lines(tmp_path: Path) -> None:
 
 def test_blocks_are_whole_lines(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(TEXT * 4)
-    log = LogText(open_logs([str(tmp_path / "log")]))
+    log = LogText(open_log_files([str(tmp_path / "log")]))
     blocks = list(log.blocks())
     assert len(blocks) > 1
     assert all(block.endswith(b"\n") for block in blocks)
@@ -75,7 +75,7 @@ def test_blocks_are_whole_lines(tmp_path: Path) -> None:
 
 def test_file_without_line_ends_does_not_fill_the_memory(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(b"x" * (20 << 20))
-    assert max(len(block) for block in LogText(open_logs([str(tmp_path / "log")])).blocks()) < MAX_LINE_BYTES + (
+    assert max(len(block) for block in LogText(open_log_files([str(tmp_path / "log")])).blocks()) < MAX_LINE_BYTES + (
         2 << 20
     )
 
@@ -83,7 +83,7 @@ def test_file_without_line_ends_does_not_fill_the_memory(tmp_path: Path) -> None
 def test_missing_file_is_told_before_anything_is_read(tmp_path: Path) -> None:
     (tmp_path / "log").touch()
     with pytest.raises(PostgreyError, match=r"can't open .*/missing: No such file or directory"):
-        open_logs([str(tmp_path / "log"), str(tmp_path / "missing")])
+        open_log_files([str(tmp_path / "log"), str(tmp_path / "missing")])
 
 
 def test_directory_is_no_log(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def _find_no_module(name: str) -> None:
 
 def test_unreadable_lines_are_counted_and_the_first_is_named(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(b"one\ntwo\xff\x1b[2J\nthree\n")
-    log = LogText(open_logs([str(tmp_path / "log")]))
+    log = LogText(open_log_files([str(tmp_path / "log")]))
     for _ in log.blocks():
         log.skip(4)
     assert log.complaint() == f"1 line could not be read and was skipped: {tmp_path}/log line 2: 'two\\xff\\x1b[2J'"

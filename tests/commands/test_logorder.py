@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from postgrey_py.commands.logfiles import LogText, open_logs
+from postgrey_py.commands.logfiles import LogText, open_log_files
 from postgrey_py.commands.logorder import TimeWatch, in_order_of_time
 from postgrey_py.commands.logtime import LogClock
 
@@ -27,7 +27,7 @@ def write(directory: Path, name: str, text: str) -> str:
 
 def read(paths: list[str]) -> tuple[bytes, TimeWatch]:
     watch = TimeWatch(CLOCK)
-    log = LogText(in_order_of_time(open_logs(paths), CLOCK), watch.look)
+    log = LogText(in_order_of_time(open_log_files(paths), CLOCK), watch.look)
     return b"".join(log.blocks()), watch
 
 
@@ -51,7 +51,7 @@ def test_files_without_a_time_stay_at_their_places(tmp_path: Path) -> None:
 
 def test_damaged_file_is_told_when_it_is_read(tmp_path: Path) -> None:
     (tmp_path / "bad.gz").write_bytes(b"\x1f\x8b\x08nonsense")
-    files = open_logs([write(tmp_path, "mail.log", NEWEST), str(tmp_path / "bad.gz")])
+    files = open_log_files([write(tmp_path, "mail.log", NEWEST), str(tmp_path / "bad.gz")])
     assert in_order_of_time(files, CLOCK) == files
 
 

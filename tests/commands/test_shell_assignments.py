@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postgrey_py.commands.shell_assignments import read_assignments, show, split_words
+from postgrey_py.commands.shell_assignments import read_assignments, show_word, split_words
 
 
 @pytest.mark.parametrize(
@@ -63,13 +63,13 @@ def test_what_is_read_is_what_a_shell_sets(text: str) -> None:
 )
 def test_what_a_shell_would_have_to_find_out_is_kept_as_it_is(text: str, shown: str) -> None:
     value = read_assignments(text, {}).values["A"]
-    assert show(value) == shown
+    assert show_word(value) == shown
     assert value != shown, "marked as unknown"
 
 
 def test_what_is_unknown_stays_one_word() -> None:
     value = read_assignments('A="a $(b c) d"', {}).values["A"]
-    assert [show(word) for word in split_words(value)] == ["a", "$(b c)", "d"]
+    assert [show_word(word) for word in split_words(value)] == ["a", "$(b c)", "d"]
 
 
 @pytest.mark.parametrize("text", ['A="open', "A='open\nB=1\n", 'B=2\nA=--x"y\n'])
@@ -101,5 +101,5 @@ def test_words(value: str, words: list[str]) -> None:
 @given(st.text("A=$\"'\\#;`(){} \n-x\0", max_size=40))
 def test_anything_is_read(text: str) -> None:
     for value in read_assignments(text, {}).values.values():
-        assert "\0" not in show(value)
+        assert "\0" not in show_word(value)
         split_words(value)

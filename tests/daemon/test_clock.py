@@ -18,8 +18,8 @@ from postgrey_py.daemon.clock import (
     Trust,
     distrust,
     format_span,
-    look,
     read_clocks,
+    update_trust,
 )
 from postgrey_py.greylist.settings import Settings
 from tests.daemon.conftest import StartServer
@@ -36,7 +36,7 @@ def look_at(*steps: tuple[float, float], trust: Trust | None = None) -> Trust:
     """The trust after looks at times when the wall and the steady clock had gone on by so much."""
     trust = trust or Trust(Reading(NOW, 1000.0))
     for wall, steady in steps:
-        trust = look(trust, Reading(trust.last.wall + wall, trust.last.steady + steady))
+        trust = update_trust(trust, Reading(trust.last.wall + wall, trust.last.steady + steady))
     return trust
 
 
@@ -94,7 +94,7 @@ def test_doubts_about_the_start_last_a_day() -> None:
 
 def test_the_clocks_go_on() -> None:
     trust = Trust(read_clocks())
-    assert look(trust, read_clocks()).is_given()
+    assert update_trust(trust, read_clocks()).is_given()
     assert abs(read_clocks().wall - time.time()) < HOUR
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from postgrey_py.greylist.pattern_cost import HOPELESS, Atom, Level, characters_of
+from postgrey_py.greylist.pattern_cost import HOPELESS, Atom, OpenGroup, characters_of
 
 
 def repeated(least: int, most: int | None, **atom: int) -> Atom:
@@ -57,9 +57,9 @@ def letters(text: str, least: int = 1, most: int | None = 1) -> Atom:
 
 
 def degree_of(*atoms: Atom) -> int:
-    level = Level(atoms=list(atoms))
-    level.end_branch()
-    return level.degree
+    group = OpenGroup(atoms=list(atoms))
+    group.end_branch()
+    return group.degree
 
 
 def test_a_repeat_before_something_else_ends_in_one_place() -> None:
@@ -70,14 +70,14 @@ def test_a_repeat_before_something_else_ends_in_one_place() -> None:
 
 
 def test_branches_add_up() -> None:
-    level = Level()
+    group = OpenGroup()
     for text in "abc":
-        level.atoms.append(letters(text))
-        level.end_branch()
-    assert (level.coefficient, level.nodes, level.may_be_empty) == (3, 3, False)
-    level.end_branch()
-    assert (level.coefficient, level.may_be_empty) == (4, True)
-    assert level.as_atom().is_optional
+        group.atoms.append(letters(text))
+        group.end_branch()
+    assert (group.coefficient, group.nodes, group.may_be_empty) == (3, 3, False)
+    group.end_branch()
+    assert (group.coefficient, group.may_be_empty) == (4, True)
+    assert group.as_atom().is_optional
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ class Load:
         self.service = service
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._on_answer = on_answer
-        self._connections = [_Connection(self) for _ in range(connections)]
+        self._connections = [_PolicyConnection(self) for _ in range(connections)]
         self._watch = asyncio.get_running_loop().call_later(1.0, self._look_for_silence)
 
     async def open(self) -> None:
@@ -113,7 +113,7 @@ class Load:
         if not self.failure.done():
             self.failure.set_exception(PostgreyError(f"{self.service.text} {problem}"))
 
-    async def _wait_for_room(self, connection: _Connection) -> None:
+    async def _wait_for_room(self, connection: _PolicyConnection) -> None:
         connection.room.clear()
         await self.wait(_until(connection.room))
 
@@ -124,7 +124,7 @@ class Load:
         self._watch = asyncio.get_running_loop().call_later(1.0, self._look_for_silence)
 
 
-class _Connection(asyncio.Protocol):
+class _PolicyConnection(asyncio.Protocol):
     """One connection, opened anew when the server has closed it between two questions."""
 
     def __init__(self, load: Load) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from postgrey_py.commandline import Parser
 from postgrey_py.commands.command import add_common_options, run_command
 from postgrey_py.commands.formats import printable
-from postgrey_py.commands.logfiles import LogText, open_logs
+from postgrey_py.commands.logfiles import LogText, open_log_files
 from postgrey_py.commands.logorder import TimeWatch, in_order_of_time
 from postgrey_py.commands.logtime import LogClock
 from postgrey_py.commands.option_values import whole_number
@@ -83,7 +83,7 @@ def run(options: Options) -> None:
     service = parse_service(options.service)
     clock = LogClock(time.time())
     watch = TimeWatch(clock)
-    log = LogText(in_order_of_time(open_logs(options.files), clock), watch.look)
+    log = LogText(in_order_of_time(open_log_files(options.files), clock), watch.look)
     count = asyncio.run(_replay(log, clock, service, options))
     said = (log.emptiness, log.complaint(), watch.complaint())
     complaints = [complaint for complaint in said if complaint is not None]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from postgrey_py.commands.command import run_command
 from postgrey_py.commands.formats import write_csv, write_json
-from postgrey_py.commands.logfiles import LogText, open_logs
+from postgrey_py.commands.logfiles import LogText, open_log_files
 from postgrey_py.commands.logorder import TimeWatch, in_order_of_time
 from postgrey_py.commands.logtime import LogClock
 from postgrey_py.commands.maillog import EventReader, compile_greylist_text
@@ -80,7 +80,7 @@ def run(options: Options) -> None:
             watch.look(name, block)
             guess.look(block)
 
-        log = LogText(in_order_of_time(open_logs(options.files), clock), look)
+        log = LogText(in_order_of_time(open_log_files(options.files), clock), look)
         picture = cleanup.enter_context(_create(options.plot)) if options.plot else None
         run_as(options.user)
         snapshot = cleanup.enter_context(open_snapshot(settings.dbdir, (TRIPLETS,)))

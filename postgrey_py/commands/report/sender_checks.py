@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from ipaddress import ip_address
 
-from postgrey_py.commands.dns import Nameserver, Question, Resolver
+from postgrey_py.commands.dns import DnsQuestion, Nameserver, Resolver
 from postgrey_py.commands.progress import ProgressBar
 from postgrey_py.commands.report.history import Deferral
 from postgrey_py.commands.report.options import SENDER_CHECKS
@@ -37,7 +37,7 @@ class SenderChecks:
     def leave_out_listed(self, deferrals: Sequence[Deferral], blacklists: Sequence[str]) -> list[Deferral]:
         """Those deferrals whose client is on none of these DNS blacklists. Raises PostgreyError."""
         questions = {
-            Question(f"{_reversed(address)}.{blacklist.strip('.')}", "A"): address
+            DnsQuestion(f"{_reversed(address)}.{blacklist.strip('.')}", "A"): address
             for address in {deferral.address for deferral in deferrals}
             for blacklist in blacklists
         }
@@ -69,12 +69,12 @@ class SenderChecks:
     def _exchangers(self, domains: Iterable[str]) -> dict[str, tuple[str, ...]]:
         """The names of the mail exchangers of each domain."""
         with ProgressBar("looking up mail exchangers") as bar:
-            answers = self._resolver.look_up([Question(domain, "MX") for domain in domains], bar.show)
+            answers = self._resolver.look_up([DnsQuestion(domain, "MX") for domain in domains], bar.show)
         return {question.name: answer or () for question, answer in answers.items()}
 
     def _addresses(self, names: Iterable[str]) -> dict[str, list[Address]]:
         """The addresses of each name."""
-        questions = [Question(name, kind) for name in sorted(names) for kind in ("A", "AAAA")]
+        questions = [DnsQuestion(name, kind) for name in sorted(names) for kind in ("A", "AAAA")]
         with ProgressBar("looking up addresses") as bar:
             answers = self._resolver.look_up(questions, bar.show)
         addresses: dict[str, list[Address]] = {}
