@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Users and groups of the system: find them by name or number, and become one for good."""
+"""Users and groups of the system: find them by name or number, and switch to one for good."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from postgrey_py.errors import AccountError
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """As whom a process runs."""
+    """A user and group that a process can run as."""
 
     uid: int
     gid: int
@@ -48,7 +48,7 @@ def name_of_user(uid: int) -> str:
 
 
 def become(account: Account) -> None:
-    """Root becomes this account, with its groups and no others. Raises AccountError when root could be regained."""
+    """Switch from root to this account, with its groups only. Raises AccountError when root could be regained."""
     try:
         os.initgroups(account.name, account.gid)
         os.setgid(account.gid)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The companion commands, one module each."""
+"""The companion commands, and what they share; `registry` lists them, `report` and `replay` are rooms of their own."""

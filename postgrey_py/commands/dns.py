@@ -157,7 +157,7 @@ class Resolver:
         return None
 
     def _attempts(self) -> Iterator[tuple[Nameserver, float]]:
-        """Whom to ask, in turn, and how long to wait for the answer."""
+        """Yield each name server to ask in turn, with the seconds to wait for its answer."""
         seconds = FIRST_TRY_SECONDS
         while True:
             for server in self._nameservers:
@@ -213,4 +213,4 @@ def _affordable_concurrency() -> int:
 
 
 def _no_progress(done: int, total: int) -> None:
-    """Nobody watches."""
+    """Ignore the progress."""

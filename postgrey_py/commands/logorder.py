@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The order of log files in time: what is read must be read as it happened.
+"""The order of log files by time; events must be read in the order in which they happened.
 
 clock = LogClock(time.time())
 watch = TimeWatch(clock)

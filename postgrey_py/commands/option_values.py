@@ -43,9 +43,9 @@ def add_nameserver(parser: Parser) -> None:
 
 
 def _nameserver(text: str) -> Nameserver:
-    from postgrey_py.commands.dns import nameserver
+    from postgrey_py.commands.dns import parse_nameserver
 
-    return nameserver(text)
+    return parse_nameserver(text)
 
 
 def add_network_sizes(parser: Parser) -> None:

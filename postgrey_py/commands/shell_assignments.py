@@ -67,7 +67,7 @@ def split_words(value: str) -> list[str]:
 
 
 def show_word(word: str) -> str:
-    """Return a word as the file has it."""
+    """Return a word as it is written in the file, for messages."""
     return word.replace(UNKNOWN, "").replace(_NO_BREAK, " ")
 
 

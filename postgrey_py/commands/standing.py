@@ -45,7 +45,7 @@ class Trusted(NamedTuple):
 
 
 class Standings:
-    """Knows whom the server lets pass at once: by its settings, the records of clients, and the lines of its lists."""
+    """Finds the standing of triplets, by the server's settings, the records of clients, and the lines of its lists."""
 
     def __init__(
         self,

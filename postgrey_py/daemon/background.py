@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Going into the background, and the word back to whoever started the server: it answers, or why it does not."""
+"""Detach into the background, and report to the starting process that the server is ready, or why it is not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _READY = b"\0"
 
 
 class Readiness:
-    """Tells whoever started the server how that went.
+    """Reports to the process that started the server whether it is ready.
 
     A daemon's parent waits on a pipe and takes over the child's word as exit status; systemd gets READY=1.
     """

@@ -92,7 +92,7 @@ class Commits:
         self._when_quiet: list[Callable[[], None]] = []
 
     def fail(self, error: DatabaseError) -> None:
-        """The database has failed in this turn: at its end all of it passes."""
+        """Note that the database has failed in this turn: at its end all of its requests pass."""
         self.failure = self.failure or error
 
     def end_turn_soon(self) -> None:
@@ -199,7 +199,7 @@ class Commits:
             self._forsake(self._flushing)
 
     def _flushed(self, seconds: float, failure: DatabaseError | None) -> None:
-        """A flush beside the loop is back."""
+        """Take the result of a flush beside the loop."""
         self._is_flushing = False
         if self._stuck is not None:
             self._stuck.cancel()
@@ -221,7 +221,7 @@ class Commits:
                 callback()
 
     def _give_up(self) -> None:
-        """The flush that is under way takes too long: nobody waits for it any more."""
+        """Stop waiting for the flush that is under way, which takes too long."""
         answers = self._flushing + self._committed
         self._flushing, self._committed = [], []
         try:
@@ -246,14 +246,14 @@ class Commits:
             replies.send()
 
     def _forsake(self, *answers: list[Slot]) -> None:
-        """Memory has run out for these answers: their connections are closed, so that they are asked for again."""
+        """Close the connections of these answers, for which memory has run out, so that they are asked for again."""
         for slots in answers:
             for slot in slots:
                 slot.replies.give_up()
             slots.clear()
 
     def _abort(self) -> None:
-        """Forget what was written and is not yet committed; nobody is told of it any more."""
+        """Abort the open transaction; if that fails, the database has failed."""
         try:
             self._store.abort()
         except DatabaseError as error:

@@ -183,7 +183,7 @@ class Connection(asyncio.BufferedProtocol):
             self._count()
 
     def _give_up(self) -> None:
-        """Memory has run out for what was asked here. Never raises."""
+        """Close the connection, since memory has run out for its requests. Never raises."""
         with contextlib.suppress(MemoryError):
             self.cut_off()
         self._reception.shortage.met("for a request")

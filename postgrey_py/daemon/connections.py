@@ -22,7 +22,7 @@ Connection = TypeVar("Connection")
 
 
 class Connections(Generic[Connection]):
-    """The connections that there are. One per server."""
+    """All connections of a server. One per server."""
 
     def __init__(self) -> None:
         # Accepted, and neither gone nor on their way out; those that are still being set up among them.
@@ -52,7 +52,7 @@ class Connections(Generic[Connection]):
         self._newcomers.add(connection)
 
     def enter(self, connection: Connection) -> None:
-        """A connection is set up, and may ask."""
+        """Note that a connection is set up, and may send requests."""
         self._quiet[connection] = None
 
     def drop_newcomer(self, connection: Connection) -> None:
@@ -75,7 +75,7 @@ class Connections(Generic[Connection]):
                 self._quiet[connection] = None
 
     def leave(self, connection: Connection) -> None:
-        """A connection is being closed: it holds nothing, and its place can be given to another."""
+        """Note that a connection is being closed: it holds nothing, and its place is free."""
         if connection in self.open:
             self.open.discard(connection)
             self._leaving.add(connection)
@@ -83,7 +83,7 @@ class Connections(Generic[Connection]):
         self.hold(connection, 0)
 
     def forget(self, connection: Connection) -> None:
-        """A connection is gone. What was asked on it may still be on its way."""
+        """Forget a connection that is closed; requests of it may still be undecided."""
         self.open.discard(connection)
         self._leaving.discard(connection)
         self._quiet.pop(connection, None)

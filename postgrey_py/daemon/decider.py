@@ -158,7 +158,7 @@ class Decider:
         self._commits.add(slot)
 
     def _pass_unseen(self, slot: Slot) -> None:
-        """Let a request pass that nobody looked at, since the database has failed."""
+        """Let a request pass without judging it, since the database has failed."""
         slot.octets = PASSED
         if self._outage.is_down:
             self._outage.passed()
@@ -171,7 +171,7 @@ class Decider:
         self._commits.add(slot)
 
     def _tell_bug(self, slot: Slot) -> None:
-        """A bug in the rules must not keep a mail server waiting: mail passes, and the log shows where to look."""
+        """Log an exception of the rules with its place, and let the mail pass."""
         place = traceback.format_exc().strip().replace("\n", " | ")
         slot.lines = [*slot.lines, LogLine(Level.CRITICAL, f"a bug, mail passes: {place}")]
         slot.octets = PASSED

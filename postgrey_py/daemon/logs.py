@@ -2,7 +2,7 @@
 """The log and its destinations: standard error in the foreground, syslog in the background, with the levels of 1.37.
 
 Nothing here may stop the server: a log that takes no line within a tenth of a second loses lines instead, and says
-how many once it takes them again.
+how many once it takes them again. Only syslog(3), used where syslog has no datagram socket, may block.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class Shortage:
         self._is_spent = asyncio.Event()
 
     def met(self, place: str) -> None:
-        """Memory ran out `place`, which was given up. Never raises."""
+        """Take measures after memory ran out `place` ("for a request"), which was given up. Never raises."""
         if self._ballast:
             self._ballast.pop().close()
         with contextlib.suppress(MemoryError):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The outage of a database: when it began, what was said of it, and the way back.
+"""The outage of a database: when it began, what was logged about it, and how it is reopened.
 
 Mail passes while `is_down`. Whoever meets an error of the database calls `failed`; whoever lets a request pass because
 of that calls `passed`; `run` opens the database again. Nobody else decides what an administrator is told about it.
@@ -50,7 +50,7 @@ class Outage:
         self._passed = 0
 
     def failed(self, error: DatabaseError) -> None:
-        """From now on let all mail pass, until the database was opened again; what fails meanwhile is no news."""
+        """Let all mail pass until the database is open again; further failures until then are ignored."""
         if self.is_down:
             return
         self.is_down = True
@@ -97,7 +97,7 @@ class Outage:
         return self.is_down
 
     def _complain(self, error: DatabaseError) -> None:
-        """Say, now and then, that it still does not work."""
+        """Log, now and then, that the database is still down."""
         if self._clock() - self._told_at >= COMPLAINT_SECONDS:
             self._tell(f"the database still fails, {self._passed} requests passed without greylisting: {error}")
 

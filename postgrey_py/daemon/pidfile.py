@@ -103,7 +103,7 @@ class Pidfile:
         self.close()
 
     def close(self) -> None:
-        """Leave it there, and let go of its directory."""
+        """Close the directory, and leave the pidfile."""
         os.close(self._directory)
 
 

@@ -65,7 +65,7 @@ def prepare_process(arguments: list[str]) -> None:
 
 
 def spare_garbage_collector() -> None:
-    """Have garbage looked for less often, and not among all that is there now, which lasts as long as the server.
+    """Run the garbage collector less often, and exclude the objects that exist now, which live as long as the server.
 
     A turn with many connections holds thousands of objects for a moment, none of them garbage.
     """
@@ -75,7 +75,7 @@ def spare_garbage_collector() -> None:
 
 
 def drop_privileges(account: Account | None) -> None:
-    """Root becomes this account for good, and nobody gains a privilege from now on. Raises AccountError.
+    """Switch from root to this account for good, and gain no privileges from now on. Raises AccountError.
 
     To be called before there are threads: what is taken here is taken from one thread.
     """

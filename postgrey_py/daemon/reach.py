@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Find Unix sockets that the mail server could not connect to, because their directory keeps it out."""
+"""Find Unix sockets that the mail server cannot connect to, because it may not enter their directory."""
 
 from __future__ import annotations
 

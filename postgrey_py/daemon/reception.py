@@ -101,7 +101,7 @@ class Reception:
         self._log.write(self._too_long.admit(line))
 
     def _relieve(self) -> None:
-        """Memory has run out: give back half of what connections hold, and do with fewer of them for a while."""
+        """Free half of the memory that connections hold, and allow fewer of them for a while."""
         self._budget = max(LEAST_BYTES, self.connections.total // 2)
         self.most = max(FEWEST_CONNECTIONS, len(self.connections.open) * 3 // 4)
         self._close(self.connections.find_greediest(self._budget))

@@ -73,7 +73,7 @@ class Replies:
             self._close()
 
     def abandon(self) -> None:
-        """Answer nothing any more: what is decided, or will be, is told to nobody."""
+        """Send no more replies, and discard the log lines of requests that are not answered yet."""
         for slot in self.owed:
             slot.octets = b""
             slot.lines = ()

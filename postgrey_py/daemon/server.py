@@ -164,7 +164,7 @@ class Server:
         return task
 
     def _end(self, task: asyncio.Task[Any]) -> None:
-        """A task has ended; one that ended by a bug must not do so in silence."""
+        """Forget a task that has ended, and log the exception that ended it, if any."""
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if isinstance(error, MemoryError):

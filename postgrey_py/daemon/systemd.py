@@ -65,7 +65,7 @@ def take_watchdog_seconds(environment: MutableMapping[str, str]) -> float | None
 
 
 async def keep_watchdog_calm(environment: MutableMapping[str, str]) -> None:
-    """Give signs of life until cancelled; returns at once when nobody waits for them."""
+    """Notify the watchdog until cancelled; returns at once when there is none."""
     seconds = take_watchdog_seconds(environment)
     notifier = sdnotify.SystemdNotifier()
     while seconds is not None:

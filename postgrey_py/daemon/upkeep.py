@@ -130,7 +130,7 @@ class Upkeep:
                 delay = FIRST_CLEAN_UP_SECONDS
 
     async def _guarded(self, work: Coroutine[None, None, None]) -> bool:
-        """Do this; false when the database has failed meanwhile."""
+        """Await this job; return false when the database has failed meanwhile."""
         try:
             await work
         except DatabaseError as error:

@@ -71,7 +71,7 @@ class WhitelistFiles:
         return f"whitelists: {counts} in force, {unused} {_plural(unused, 'line', 'lines')} not used"
 
     def lost_to(self, user: str) -> list[str]:
-        """Complaints about files that were read, but can't be any more: this user, who we are now, must not."""
+        """Return complaints about files that were read, but that the user the server runs as now may not read."""
         return [
             f"{path} can't be read by user {user}, so SIGHUP will not read it again: chown or chmod it"
             for path in dict.fromkeys(self._read)

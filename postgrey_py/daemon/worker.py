@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The thread for what waits for the disk: checkpoints, and opening a database again."""
+"""The thread for slow work on the disk: checkpoints, and opening a database again."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Files that a repair takes out of the way, until it is known whether that has helped.
+"""Database files that a repair moves aside, until it has succeeded or is undone.
 
 The originals wait in a directory in dbdir. When the database opens without them they get their dated names beside it;
 when it does not, or when the process was killed before it was known, they go back to where they were. A repair that
@@ -47,14 +47,14 @@ class Aside:
         return path.rename(self._trying / f"{path.name}.{label}")
 
     def keep(self) -> dict[str, Path]:
-        """The repair was good: give the originals their names. Returns where the logs (`logs`), or each file, are."""
+        """Give the originals their final names. Returns where the logs (`logs`), or each file, are."""
         done = self._dbdir / _DONE
         if self._trying.exists():
             self._trying.rename(done)
         return _spread(done) if done.exists() else {}
 
     def put_back(self) -> None:
-        """Undo a repair that was of no use, or was broken off; finish one that was good."""
+        """Undo a repair that failed or was interrupted; finish one that succeeded."""
         returning = self._dbdir / _RETURNING
         if (self._dbdir / _DONE).exists():
             _spread(self._dbdir / _DONE)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""DB_CONFIG, the file in dbdir with which Berkeley DB lets an administrator overrule what a program asks for.
+"""DB_CONFIG, the file in dbdir by which an administrator overrides the settings of a program that uses Berkeley DB.
 
 The library reads it by itself whenever the environment is opened. Here it is read before that: for the lines under
 which answers would be lost or nothing would work, and for what the environment will take on the disk. Whether the
@@ -61,7 +61,7 @@ _NOSYNC_FLAGS = frozenset(("db_txn_nosync", "db_txn_write_nosync"))
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting of DB_CONFIG: its line, split into words."""
+    """One setting of DB_CONFIG: the number and the words of its line."""
 
     number: int
     words: tuple[str, ...]

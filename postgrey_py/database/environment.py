@@ -4,7 +4,7 @@
 Laid out as Postgrey 1.37 lays it out, so that the two can take turns on one directory. One `Environment` belongs to
 one process and holds `postgrey.lock` for as long as it lives: a second one that opened with recovery would destroy
 the first. Tables and transactions are used by one thread. Another one may meanwhile call `flush`, `keep_lock`,
-`checkpoint` and `remove_logs`; and `open`, while nobody uses the tables.
+`checkpoint` and `remove_logs`; and, while nobody uses the tables, reopen the databases (`reopening.reopen`).
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class Environment:
         return [path for path in paths if self._remove_log(path)]
 
     def close_databases(self) -> None:
-        """Close everything but the lock; what a broken database says to that is of no use to anybody."""
+        """Close everything but the lock; errors of a broken database are ignored."""
         # Nothing more is written: either a checkpoint has written all there is, or the log has failed, and then no page
         # may be. Closing would write some whose changes are in no log, and recovery refuses such a file.
         for handle in (self.triplets, self.clients):
@@ -230,7 +230,7 @@ class Environment:
             return _damage(error)
 
     def _open_or_salvage(self, name: str, verify: bool) -> Any:
-        """Open one database, whatever it takes: damaged files are set aside and salvaged, never deleted."""
+        """Open one database; a damaged file is set aside and salvaged, never deleted."""
         path = self.dbdir / name
         result = self._twice(lambda: self._try_to_open(path, verify))
         if not isinstance(result, _Damage):

@@ -118,7 +118,7 @@ def _mapped(descriptor: int) -> Iterator[mmap.mmap | bytes]:
 def _make_passable(
     copy: Path, file_id: bytes, end: tuple[int, int], passes_zeros_over: bool
 ) -> dict[int, bytes] | None:
-    """Change what recovery would stop at; returns the heads of pages as they were, by offset, or None if it can't."""
+    """Patch what recovery would stop at; returns the heads of pages as they were, by offset, or None if it can't."""
     unsound: dict[int, bytes] = {}
     with copy.open("r+b", buffering=0) as file:
         pages = PageFile(file.fileno())

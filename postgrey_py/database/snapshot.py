@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A consistent, read-only view of the databases in a dbdir, whoever writes them meanwhile.
+"""A consistent, read-only view of the databases in a dbdir, while others may write to them.
 
 Berkeley DB's hot backup: the database files are copied first, then the log files, and catastrophic recovery makes of
 the copies what was committed at some moment. It takes read permission and nothing else. The live environment is neither

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The contract of a source of facts: begin, be told, give up.
+"""The interface of a source of facts: start a look-up, report its result, cancel it.
 
 Called by `daemon.parking`, in the thread of the event loop. Modelled on the look-ups of Postfix's postscreen.
 """
@@ -16,10 +16,10 @@ GiveUp = Callable[[], None]
 
 
 class Source(Protocol):
-    """Somebody to ask about a request before it is deferred."""
+    """A source that is asked about a request before it is deferred."""
 
     def ask(self, question: Question, tell: Tell) -> GiveUp:
-        """Begin to ask, and return at once with a function that gives it up.
+        """Start a look-up, and return at once a function that cancels it.
 
         `tell` is called at most once, in a later turn of the event loop; a failure tells NO_FACTS. Whoever asks has a
         deadline of his own, and pays no attention to what comes after it.

@@ -82,13 +82,13 @@ class Question(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """Instead of a deferral: what others know of this request has to be asked first."""
+    """The result of `judge` in place of a deferral, when facts about the request are to be asked for first."""
 
     question: Question
 
 
 class Facts(NamedTuple):
-    """Facts about a request, which can only speak for the mail. Nobody vouches for it where `voucher` is empty."""
+    """Facts about a request, which can only let mail pass; `voucher` names who vouches for it, empty for nobody."""
 
     voucher: str = ""
 

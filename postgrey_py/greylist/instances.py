@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The messages that have got their header, so that one for several recipients gets it once."""
+"""The messages that have had their header, so that one with several recipients gets it only once."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class Translation(NamedTuple):
     work: int
 
     def cost(self, characters: int) -> int:
-        """At most how often `re` tries something, on a text of so many characters."""
+        """Return the largest number of tries by `re` on a text of so many characters."""
         work = self.work if self.is_anchored else self.work + 1
         return self.coefficient * characters**work if work < 10 else HOPELESS
 

@@ -29,7 +29,7 @@ def _no_clock() -> float:
 
 
 def _no_report(_: str) -> None:
-    """Tell nobody."""
+    """Ignore the report."""
 
 
 @dataclass(frozen=True, slots=True)

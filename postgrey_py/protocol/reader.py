@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The policy delegation protocol without sockets: feed bytes, get the attributes of complete requests.
+"""The policy delegation protocol without sockets: feed bytes, get complete requests.
 
 Input may come split anywhere, several requests at once, with LF or CRLF. Source: Postfix SMTPD_POLICY_README, and
 1.37 for all that it leaves open.

@@ -66,7 +66,7 @@ class Load:
         await self.wait(self._connections[0].open())
 
     async def ask(self, question: bytes, choice: int, due: float | None = None) -> None:
-        """Have a question asked; `choice` picks the connection, so that questions with the same are asked in order.
+        """Send a request; `choice` picks the connection, so that questions with the same are asked in order.
 
         Waits while too many wait before it. `due` (of time.perf_counter) is when its latency begins, instead of when it
         is sent. Raises PostgreyError as soon as the service fails.
@@ -109,7 +109,7 @@ class Load:
             self._on_answer(question, answer)
 
     def fail(self, problem: str) -> None:
-        """Give up, for this reason."""
+        """Stop the load with this error."""
         if not self.failure.done():
             self.failure.set_exception(PostgreyError(f"{self.service.text} {problem}"))
 

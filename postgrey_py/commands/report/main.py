@@ -237,5 +237,5 @@ def _complain_of(
 
 
 def _say(text: str) -> None:
-    """Tell whoever started this something that is no part of the report."""
+    """Print a message on standard error."""
     print(f"postgreyreport: {text}", file=sys.stderr)

@@ -178,7 +178,7 @@ def _draw_delays(axes: Axes, total: Tally) -> None:
 
 
 def _draw_line(axes: Axes, seconds: int, text: str, row: int) -> None:
-    """A line at a delay, and what it is, in a row of its own because two may stand close."""
+    """Draw a labelled line at a delay; each label has its own row, because two lines may be close."""
     axes.axvline(seconds, color=INK, linewidth=1.1, linestyle=(0, (4, 3)))
     left, right = (math.log(edge) for edge in axes.get_xlim())
     is_far_right = math.log(max(seconds, 1)) - left > 0.8 * (right - left)

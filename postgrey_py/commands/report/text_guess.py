@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""With which text was mail deferred, when no rejection has the one that is looked for? Called by `report`.
+"""Guess the text that mail was deferred with, when no rejection has the expected one. Called by `report`.
 
 Without an answer the report would be empty, and nobody would know why.
 """

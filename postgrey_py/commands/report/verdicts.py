@@ -62,7 +62,7 @@ class Verdicts:
         return False
 
     def _walk(self, deferrals: Sequence[Deferral]) -> set[int] | None:
-        """The same by a look at every record; None when there are so many that looking up is faster."""
+        """Do the work of `came_back` by reading every record; None when there are so many that look-ups are faster."""
         places: dict[str, list[int]] = {}
         for place, deferral in enumerate(deferrals):
             places.setdefault(deferral.correspondents, []).append(place)
