@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Imports go one way: daemon and commands -> database, facts, protocol -> greylist; each room imports only its share.
+"""Imports go one way: daemon and commands -> database and protocol -> greylist. Facts are for the daemon alone.
 
 Each module has its tests in a file of its own.
 """
