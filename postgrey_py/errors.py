@@ -31,3 +31,7 @@ class PatternError(PostgreyError):
 
 class ListFileError(PostgreyError):
     """The file of a list can't be read, or is no text."""
+
+
+class OrderError(PostgreyError):
+    """An administrator's order can't be understood or carried out."""

@@ -39,12 +39,20 @@ class Reason(enum.Enum):
     EARLY_RETRY = "early-retry", True
     TRIPLET_FOUND = "triplet found", True
     VOUCHED_FOR = "vouched for", True
+    ALLOWED = "allowed", True
+    PAUSED = "paused", True
+    TRAINING = "training", True
     UNKNOWN_ADDRESS = "client_address can't be parsed", True
     ATTRIBUTE_MISSING = "attribute missing", True
 
     def __init__(self, text: str, has_values: bool = False) -> None:
         self.text = text
         self.has_values = has_values
+
+
+def deferral_text(reason: Reason, wait: int) -> str:
+    """Return why a mail is deferred, as the log has it."""
+    return f"{reason.text} ({wait}s missing)" if reason is Reason.EARLY_RETRY else reason.text
 
 
 class Note(enum.Enum):
@@ -57,10 +65,12 @@ class Note(enum.Enum):
 class Decision(NamedTuple):
     """A decision about one request. A tuple because one is made for every request, thousands a second.
 
-    `wait` is how many seconds from now a retry passes (GREYLIST). `delay` is how many seconds the mail has waited, set
-    when its triplet passes for the first time and its message is told so by a header. `entry` is the line of the list
-    that matched. `triplets` and `clients` are the records to store before the answer is given.
-    `detail` is what a reason carries: the attribute that is missing, the source that vouches.
+    `wait` is how many seconds from now a retry passes: of mail that is deferred, or would be but for an order or
+    training. `delay` is how many seconds the mail has waited, set when its triplet passes for the first time and its
+    message is told so by a header. `entry` is the line of the list that matched. `triplets` and `clients` are the
+    records to store before the answer is given.
+    `detail` is what a reason carries: the attribute that is missing, the source that vouches, the number of the order,
+    the reason for which the mail would have been deferred.
     """
 
     action: Action

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from postgrey_py.greylist.address import parse_address
-from postgrey_py.greylist.decision import Decision, Note, Reason
+from postgrey_py.greylist.decision import Decision, Note, Reason, deferral_text
 from postgrey_py.greylist.request import Request
 
 # Values that log lines leave out.
@@ -25,6 +25,9 @@ class Level(enum.IntEnum):
     INFO = 6
     DEBUG = 7
 
+
+# Reasons that say in brackets what was ordered.
+_BY_ORDER = (Reason.ALLOWED, Reason.PAUSED, Reason.TRAINING)
 
 # Members of an enumeration take long to look up.
 _NOTICE, _TRIPLET_FOUND = Level.NOTICE, Reason.TRIPLET_FOUND
@@ -58,9 +61,11 @@ def decision_lines(request: Request, decision: Decision) -> list[LogLine]:
             if decision.delay is not None:
                 text = f"{text}, delay={decision.delay}"
         elif reason is Reason.EARLY_RETRY:
-            text = f"{text} ({decision.wait}s missing)"
+            text = deferral_text(reason, decision.wait)
         elif reason is Reason.VOUCHED_FOR:
             text = decision.detail
+        elif reason in _BY_ORDER:
+            text = f"{text} ({decision.detail})"
         elif reason is Reason.ATTRIBUTE_MISSING:
             return [complaint(f"attribute missing: {decision.detail}")]
         elif reason is Reason.UNKNOWN_ADDRESS:

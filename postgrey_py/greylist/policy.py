@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The rules: whitelists, then the auto-whitelist, then the triplet.
+"""The rules: whitelists, then the auto-whitelist, then the triplet; before a deferral, what an administrator ordered.
 
 `examine` answers what needs no records, `judge` everything else. Both are pure and total: the same arguments give the
 same decision, nothing is written, and no input raises. What is to be stored is in the decision.
@@ -11,8 +11,19 @@ from collections.abc import Container
 from typing import NamedTuple, Protocol
 
 from postgrey_py.greylist.address import parse_address
-from postgrey_py.greylist.decision import Action, Decision, Facts, Note, Question, Reason, StoredRecord, Wanted
+from postgrey_py.greylist.decision import (
+    Action,
+    Decision,
+    Facts,
+    Note,
+    Question,
+    Reason,
+    StoredRecord,
+    Wanted,
+    deferral_text,
+)
 from postgrey_py.greylist.keys import client_key, triplet_key
+from postgrey_py.greylist.overrides import NO_OVERRIDES, Overrides
 from postgrey_py.greylist.records import Record, format_record, has_passed, is_due, is_pending, parse_record
 from postgrey_py.greylist.request import Request
 from postgrey_py.greylist.settings import Settings
@@ -43,7 +54,7 @@ _NEVER_SEEN: Record = (0, None)
 
 
 class Policy:
-    """The rules under these settings and whitelists. A reload makes a new one.
+    """The rules under these settings, whitelists and orders. A reload or a new order makes a new one.
 
     With `wants_facts`, `judge` says so before it defers; else nobody is asked.
     """
@@ -53,10 +64,13 @@ class Policy:
         settings: Settings,
         whitelists: Whitelists,
         wants_facts: bool = False,
+        overrides: Overrides = NO_OVERRIDES,
     ) -> None:
         self._settings = settings
         self._whitelists = whitelists
         self._wants_facts = wants_facts
+        # None where there is nothing to look for.
+        self._overrides = overrides if overrides.allowances or overrides.pause else None
 
     def examine(self, request: Request) -> Decision | Question:
         """Return what the lists decide about this request, or the question to be judged."""
@@ -80,7 +94,7 @@ class Policy:
         through.
         """
         request, address = question
-        settings = self._settings
+        settings, clock = self._settings, now
         if request.test_time is not None:
             now = request.test_time
         client, client_is_due, name = _NEVER_SEEN, False, b""
@@ -109,11 +123,17 @@ class Policy:
 
         wait = settings.delay - (now - first_seen)
         if wait > 0:
+            if self._overrides is not None and (order := self._find_order(question, clock)):
+                return Decision(_PASS, order[0], wait, None, None, triplets, (), notes, order[1])
             if facts is None and self._wants_facts:
                 return Wanted(question)
             if facts is not None and facts.voucher:
                 return Decision(_PASS, Reason.VOUCHED_FOR, detail=facts.voucher)
             reason = _NEW if first_seen == now else Reason.EARLY_RETRY
+            if settings.training:
+                return Decision(
+                    _PASS, Reason.TRAINING, wait, None, None, triplets, (), notes, deferral_text(reason, wait)
+                )
             return Decision(_GREYLIST, reason, wait, None, None, triplets, (), notes)
         if passed_before:
             return Decision(_PASS, _TRIPLET_FOUND, 0, None, None, triplets, (), notes)
@@ -126,3 +146,13 @@ class Policy:
         is_told = request.instance is None or request.instance not in records.instances
         delay = now - first_seen if is_told else None
         return Decision(_PASS, _TRIPLET_FOUND, 0, delay, None, triplets, clients, notes)
+
+    def _find_order(self, question: Question, clock: int) -> tuple[Reason, str] | None:
+        """Return by what order this mail is not deferred now, whatever time it says it is."""
+        overrides = self._overrides
+        if overrides is None:
+            return None
+        if (pause := overrides.find_pause(clock)) is not None:
+            return Reason.PAUSED, pause.text()
+        allowance = overrides.find_allowance(question.request, question.address, clock)
+        return (Reason.ALLOWED, str(allowance.number)) if allowance is not None else None

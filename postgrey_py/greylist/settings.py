@@ -22,6 +22,8 @@ class Paths:
     whitelist_recipients: str
     user: str
     group: str
+    # The control socket; None for one in dbdir.
+    control: str | None = None
 
     def whitelists(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The client and the recipient whitelists that are read by default, each with its `.local` companion."""
@@ -42,6 +44,7 @@ DEBIAN_PATHS = Paths(
     whitelist_recipients="/etc/postgrey/whitelist_recipients",
     user="postgrey",
     group="postgrey",
+    control="/run/postgrey/control",
 )
 # Of the package in EPEL and Fedora.
 EPEL_PATHS = Paths(
@@ -69,6 +72,7 @@ class Settings:
     ipv4cidr: int = 24
     ipv6cidr: int = 64
     privacy: bool = False
+    training: bool = False
 
     # What the mail server is told.
     greylist_action: str = "DEFER_IF_PERMIT"
@@ -83,6 +87,8 @@ class Settings:
     whitelist_clients: tuple[str, ...] = PATHS.whitelists()[0]
     whitelist_recipients: tuple[str, ...] = PATHS.whitelists()[1]
     pidfile: str | None = None
+    # The path of the control socket; None for none.
+    control: str | None = None
 
     # The process. `user` and `group` stay None where the server runs as whoever started it.
     inet: tuple[str, ...] = ()

@@ -19,6 +19,9 @@ def test_reasons_have_the_words_of_the_log() -> None:
         "early-retry",
         "triplet found",
         "vouched for",
+        "allowed",
+        "paused",
+        "training",
         "client_address can't be parsed",
         "attribute missing",
     ]
@@ -29,6 +32,9 @@ def test_reasons_with_values_are_told_from_those_without() -> None:
         Reason.EARLY_RETRY,
         Reason.TRIPLET_FOUND,
         Reason.VOUCHED_FOR,
+        Reason.ALLOWED,
+        Reason.PAUSED,
+        Reason.TRAINING,
         Reason.UNKNOWN_ADDRESS,
         Reason.ATTRIBUTE_MISSING,
     }

@@ -32,6 +32,9 @@ def test_levels_are_those_of_syslog() -> None:
         (Decision(Action.PASS, Reason.TRIPLET_FOUND), "action=pass, reason=triplet found"),
         (Decision(Action.PASS, Reason.TRIPLET_FOUND, delay=0), "action=pass, reason=triplet found, delay=0"),
         (Decision(Action.PASS, Reason.VOUCHED_FOR, detail="x.example"), "action=pass, reason=x.example"),
+        (Decision(Action.PASS, Reason.ALLOWED, 300, detail="7"), "action=pass, reason=allowed (7)"),
+        (Decision(Action.PASS, Reason.PAUSED, 300, detail="by root"), "action=pass, reason=paused (by root)"),
+        (Decision(Action.PASS, Reason.TRAINING, 300, detail="new"), "action=pass, reason=training (new)"),
     ],
 )
 def test_the_line_of_a_decision(decision: Decision, start: str) -> None:

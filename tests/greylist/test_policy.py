@@ -11,10 +11,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from postgrey_py.greylist.decision import NO_FACTS, Decision, Question, Reason, Wanted
+from postgrey_py.greylist.decision import NO_FACTS, Action, Decision, Question, Reason, Wanted
 from postgrey_py.greylist.instances import REMEMBERED_INSTANCES, RecentInstances
 from postgrey_py.greylist.list_lines import Line
 from postgrey_py.greylist.loglines import Level, LogLine, complaint, decision_lines
+from postgrey_py.greylist.overrides import NO_OVERRIDES, Overrides, Pause, make_allowance
 from postgrey_py.greylist.policy import Policy, Records
 from postgrey_py.greylist.records import is_due
 from postgrey_py.greylist.request import Request, read_request
@@ -855,3 +856,71 @@ def test_whatever_comes_gets_one_decision_and_one_line_for_it(
         assert not deferred or world.triplets != before[0] or record(NOW, NOW) in before[0].values()
         if "whitelist, " in lines[0].text or lines[0].is_complaint:
             assert world.records() == before
+
+
+# What was ordered.
+
+
+def make_ordered_world(overrides: Overrides, **options: Any) -> World:
+    settings = Settings(hostname="mx.example.org", **options)
+    return World(Policy(settings, Whitelists(), overrides=overrides), ReplyTexts(settings, "9.9"))
+
+
+def test_training_lets_pass_what_would_be_deferred_and_says_why() -> None:
+    world, plain = make_world(training=True), make_world()
+    for now, reason in (
+        (NOW, "training (new)"),
+        (NOW + 100, "training (early-retry (200s missing))"),
+        (NOW + 300, "triplet found, delay=300"),
+        (NOW + 301, "triplet found"),
+    ):
+        plain.ask(now)
+        answer = world.ask(now)
+        assert answer.log[-1] == notice(f"action=pass, reason={reason}, {WHO}")
+        assert answer.reply == (header(300, "Tue, 14 Nov 2023 22:18:20 UTC") if "delay" in reason else "DUNNO")
+        assert world.records() == plain.records()
+
+
+def test_pause_lets_pass_what_would_be_deferred_and_records_it() -> None:
+    pause = Pause(NOW + 50, "root")
+    world, plain = make_ordered_world(Overrides(pause=pause)), make_world()
+    plain.ask(NOW)
+    assert world.ask(NOW) == Answer("DUNNO", (notice(f"action=pass, reason=paused ({pause.text()}), {WHO}"),))
+    assert world.records() == plain.records()
+    assert world.ask(NOW + 50).log == (notice(f"action=greylist, reason=early-retry (250s missing), {WHO}"),)
+
+
+def test_allowance_is_for_mail_that_would_be_deferred_only() -> None:
+    world = make_ordered_world(Overrides((make_allowance(7, NOW + 400, sender="example.com"),)))
+    assert world.ask(NOW) == Answer("DUNNO", (notice(f"action=pass, reason=allowed (7), {WHO}"),))
+    assert world.decide(NOW + 300).reason is Reason.TRIPLET_FOUND
+    other = world.decide(NOW + 300, sender="carol@example.net")
+    assert (other.action, other.reason, other.wait) == (Action.GREYLIST, Reason.NEW, 300)
+
+
+def test_pause_uses_no_allowance_up() -> None:
+    overrides = Overrides((make_allowance(7, NOW + 400, sender="example.com", once=True),), Pause(None, "root"))
+    assert make_ordered_world(overrides).decide().reason is Reason.PAUSED
+
+
+def test_time_of_an_order_is_not_that_of_the_request() -> None:
+    world = make_ordered_world(Overrides((make_allowance(7, NOW + 400, sender="example.com"),)))
+    assert world.decide(NOW + 400, policy_test_time=str(NOW)).action is Action.GREYLIST
+    assert world.decide(NOW + 399, policy_test_time=str(NOW + 10_000_000)).reason is Reason.ALLOWED
+
+
+def test_nobody_is_asked_for_facts_about_mail_that_an_order_lets_pass() -> None:
+    world = make_world()
+    question = world.policy.examine(world.request())
+    assert isinstance(question, Question)
+    for overrides, expected in ((NO_OVERRIDES, Wanted), (Overrides(pause=Pause(None, "root")), Decision)):
+        policy = Policy(Settings(), Whitelists(), wants_facts=True, overrides=overrides)
+        assert isinstance(policy.judge(question, Records({}, {}), None, NOW), expected)
+
+
+def test_training_asks_for_facts_first() -> None:
+    world = make_world()
+    question = world.policy.examine(world.request())
+    assert isinstance(question, Question)
+    policy = Policy(Settings(training=True), Whitelists(), wants_facts=True)
+    assert isinstance(policy.judge(question, Records({}, {}), None, NOW), Wanted)

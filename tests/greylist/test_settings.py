@@ -21,8 +21,10 @@ DEFAULTS_OF_137 = {
     "greylist_text": "Greylisted, see http://postgrey.schweikert.ch/help/%r.html",
     "x_greylist_header": "X-Greylist: delayed %t seconds by postgrey-%v at %h; %d",
     "exim": False,
-    # unlike 1.37, which has no such option.
+    # unlike 1.37, which has no such options.
+    "control": None,
     "ignore_test_time": False,
+    "training": False,
     "pidfile": None,
     "inet": (),
     "unix": (),
