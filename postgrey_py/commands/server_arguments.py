@@ -25,6 +25,7 @@ class ServerFields(TypedDict, total=False):
     """The fields of Settings that commands read, for what a command says of them; None where it says nothing."""
 
     auto_whitelist_clients: int | None
+    control: str | None
     dbdir: str | None
     delay: int | None
     greylist_action: str | None
@@ -125,6 +126,7 @@ def _clients(value: str) -> Any:
 # The field that each option sets, and what reads its value; None for those without.
 _READERS: dict[str, tuple[str, Any]] = {
     "auto-whitelist-clients": ("auto_whitelist_clients", _clients),
+    "control": ("control", _path),
     "dbdir": ("dbdir", _path),
     "delay": ("delay", _number_or_default),
     "greylist-action": ("greylist_action", _text),

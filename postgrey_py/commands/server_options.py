@@ -23,6 +23,7 @@ from postgrey_py.commands.shell_assignments import read_assignments, split_words
 from postgrey_py.errors import PostgreyError
 from postgrey_py.greylist.settings import (
     DEBIAN_PATHS,
+    NO_CONTROL,
     PATHS,
     UPSTREAM_PATHS,
     Settings,
@@ -233,7 +234,7 @@ def _make_absolute(values: dict[str, Any], process: Path) -> None:
     except OSError:
         start = os.curdir
     for name, value in values.items():
-        if name == "dbdir":
+        if name == "dbdir" or (name == "control" and value != NO_CONTROL):
             values[name] = os.path.abspath(os.path.join(start, value))
         elif name.startswith("whitelist_"):
             values[name] = tuple(os.path.abspath(os.path.join(start, path)) for path in value)

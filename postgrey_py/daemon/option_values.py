@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Callable
 
-from postgrey_py.greylist.settings import SECONDS_PER_DAY, SECONDS_PER_HOUR
+from postgrey_py.greylist.settings import NO_CONTROL, SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 # 1.37: what an --auto-whitelist-clients without a value means.
 AUTO_WHITELIST_CLIENTS = 5
@@ -33,6 +33,11 @@ def read_path(value: str) -> str:
         raise argparse.ArgumentTypeError("the path is empty")
     # Absolute, because the server leaves its directory when it goes into the background.
     return os.path.abspath(value)
+
+
+def read_control(value: str) -> str:
+    """Return this path made absolute, or "none" as it is."""
+    return value if value == NO_CONTROL else read_path(value)
 
 
 def number_up_to(maximum: int, unit: str = "") -> Callable[[str], int]:

@@ -17,6 +17,7 @@ from postgrey_py.daemon.option_values import (
     MAX_DELAY,
     number_up_to,
     read_auto_whitelist_clients,
+    read_control,
     read_days,
     read_listen_queue_size,
     read_listener,
@@ -30,7 +31,7 @@ from postgrey_py.daemon.startup_files import STARTUP_FILES
 from postgrey_py.errors import UsageError
 from postgrey_py.greylist.actions import DEFERRING
 from postgrey_py.greylist.address import IPV4_BITS, IPV6_BITS
-from postgrey_py.greylist.settings import PATHS, SECONDS_PER_DAY, Settings
+from postgrey_py.greylist.settings import CONTROL_NAME, PATHS, SECONDS_PER_DAY, Settings
 
 MAX_LISTEN_QUEUE_SIZE = 999
 
@@ -123,6 +124,12 @@ def make_parser() -> Parser:
         help=f"trust a client after N mails that came back; 0: never (default: {AUTO_WHITELIST_CLIENTS})",
     )
     flag("check", help="check options and whitelists, and exit: 0 fine, 1 warnings, 2 wrong options")
+    value(
+        "control",
+        type=read_control,
+        metavar="PATH",
+        help=f"socket for postgreyctl; none: no such socket (default: {PATHS.control or f'{CONTROL_NAME} in dbdir'})",
+    )
     flag("daemonize", "d", help="run in the background and log to syslog")
     value("dbdir", type=read_path, metavar="PATH", help=f"directory of the database (default: {PATHS.dbdir})")
     value(
@@ -211,6 +218,7 @@ def make_parser() -> Parser:
         help=f"syslog facility (default: {defaults.syslog_facility})",
         suggest=FACILITIES,
     )
+    flag("training", help="let pass what would be deferred, and say so in the log")
     value("unix", "u", type=read_path, metavar="PATH", action="append", help="listen on a Unix socket")
     value("user", type=str, metavar="USER", help=f"run as this user (default for root: {PATHS.user})")
     flag("verbose", "v", help="log more")

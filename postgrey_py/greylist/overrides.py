@@ -124,7 +124,8 @@ class Overrides:
         if used is None or used.used_by is not None:
             return None
         return replace(
-            self, allowances=tuple(replace(one, used_by=instance or "") if one is used else one for one in self.allowances)
+            self,
+            allowances=tuple(replace(one, used_by=instance or "") if one is used else one for one in self.allowances),
         )
 
     def in_force(self, now: int) -> Overrides:

@@ -22,7 +22,7 @@ class Paths:
     whitelist_recipients: str
     user: str
     group: str
-    # The control socket; None for one in dbdir.
+    # The control socket of a server with this dbdir; None for one in dbdir.
     control: str | None = None
 
     def whitelists(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -58,6 +58,10 @@ EPEL_PATHS = Paths(
 # The one switch for packagers: which of these the commands take as their defaults.
 PATHS = UPSTREAM_PATHS
 
+# The control socket where it is in dbdir; the value of --control for none.
+CONTROL_NAME = "postgrey.control"
+NO_CONTROL = "none"
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -87,7 +91,7 @@ class Settings:
     whitelist_clients: tuple[str, ...] = PATHS.whitelists()[0]
     whitelist_recipients: tuple[str, ...] = PATHS.whitelists()[1]
     pidfile: str | None = None
-    # The path of the control socket; None for none.
+    # A path, or "none"; None for the default: `control_path` has what that means.
     control: str | None = None
 
     # The process. `user` and `group` stay None where the server runs as whoever started it.
@@ -101,3 +105,11 @@ class Settings:
     syslog_facility: str = "mail"
     quiet: bool = False
     verbose: bool = False
+
+    def control_path(self) -> str | None:
+        """Return where the control socket is; None where there is to be none."""
+        if self.control == NO_CONTROL:
+            return None
+        if self.control is None and PATHS.control is not None and self.dbdir == PATHS.dbdir:
+            return PATHS.control
+        return self.control or f"{self.dbdir}/{CONTROL_NAME}"

@@ -76,6 +76,15 @@ def test_test_times_may_be_ignored() -> None:
     assert parse("--ignore-test-time").ignore_test_time
 
 
+def test_training() -> None:
+    assert parse("--training").training
+
+
+def test_control_socket_may_be_elsewhere_or_nowhere() -> None:
+    assert parse("--control=/run/../c").control == "/c"
+    assert parse("--control=none").control == "none"
+
+
 def test_a_listener_may_be_there_already() -> None:
     settings = parse_command_line(["-v"], has_listener=True).settings
     assert (settings.verbose, settings.inet, settings.unix) == (True, (), ())
@@ -153,7 +162,10 @@ VALUES: dict[str, list[tuple[str, str, object]]] = {
 }
 LISTENERS = ("inet", "i")
 ACTIONS = {"help": "help", "h": "help", "man": "man", "version": "version"}
-OTHERS = {"check", "ignore-test-time", "print-startup-file", "lookup-by-subnet", "noaction", "no-action", "n"}
+OTHERS = {
+    *("check", "control", "ignore-test-time", "print-startup-file", "lookup-by-subnet", "noaction", "no-action", "n"),
+    "training",
+}
 
 
 def test_every_spelling_is_looked_at() -> None:
@@ -392,6 +404,7 @@ ERRORS: list[tuple[list[str], str]] = [
         for value in ("0888", "rw-rw-rw-", "00666", "0x1b6", "-1", "0o666")
     ),
     *(([f"--{name}="], f"--{name}: the path is empty") for name in ("dbdir", "pidfile", "whitelist-clients")),
+    (["--control="], "--control: the path is empty"),
     (["--unix="], "--unix/-u: the path is empty"),
     *(
         ([f"--{name}=a{end}b"], f"--{name}: 'a{shown}b' has a line break, which would end the answer")

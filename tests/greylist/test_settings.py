@@ -83,3 +83,21 @@ def test_one_switch_decides_whose_paths_are_the_defaults() -> None:
     assert PATHS in (UPSTREAM_PATHS, DEBIAN_PATHS, EPEL_PATHS)
     assert settings.dbdir == PATHS.dbdir
     assert (settings.whitelist_clients, settings.whitelist_recipients) == PATHS.whitelists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "path"),
+    [
+        (Settings(dbdir="/db"), "/db/postgrey.control"),
+        (Settings(dbdir="/db", control="/run/c"), "/run/c"),
+        (Settings(dbdir="/db", control="none"), None),
+    ],
+)
+def test_control_socket_is_in_dbdir_unless_it_is_elsewhere(settings: Settings, path: str | None) -> None:
+    assert settings.control_path() == path
+
+
+def test_control_socket_of_a_distribution_is_that_of_its_dbdir(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("postgrey_py.greylist.settings.PATHS", DEBIAN_PATHS)
+    assert Settings(dbdir=DEBIAN_PATHS.dbdir).control_path() == "/run/postgrey/control"
+    assert Settings(dbdir="/db").control_path() == "/db/postgrey.control"
