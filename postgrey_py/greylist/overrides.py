@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What an administrator has ordered for a while: let this mail through, let everything through.
+"""Orders of an administrator that hold for a while: let this mail through, let everything through.
 
 An order is asked for only before a deferral, and speaks only for the mail. One immutable bundle, kept by `Policy`; a
 change makes another. The texts of an order are those of list lines, so that they mean the same.
