@@ -35,3 +35,11 @@ class ListFileError(PostgreyError):
 
 class OrderError(PostgreyError):
     """An administrator's order can't be understood or carried out."""
+
+
+class ControlError(PostgreyError):
+    """A control message, or what it asks for, is refused. `code` is a word for programs, the text is for people."""
+
+    def __init__(self, message: str, *, code: str = "refused") -> None:
+        super().__init__(message)
+        self.code = code

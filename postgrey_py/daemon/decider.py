@@ -6,9 +6,11 @@ A request that wants facts is parked, and comes back with them to be judged agai
 
 from __future__ import annotations
 
+import contextlib
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 from postgrey_py.daemon.commits import Commits
 from postgrey_py.daemon.flood import Flood
@@ -17,7 +19,7 @@ from postgrey_py.daemon.parking import Parking, Resume
 from postgrey_py.daemon.replies import Replies, Slot
 from postgrey_py.database.store import Store
 from postgrey_py.errors import DatabaseError
-from postgrey_py.greylist.decision import NO_FACTS, Decision, Facts, Question, Wanted
+from postgrey_py.greylist.decision import NO_FACTS, Decision, Facts, Question, Reason, Wanted
 from postgrey_py.greylist.instances import RecentInstances
 from postgrey_py.greylist.loglines import Level, LogLine, decision_lines
 from postgrey_py.greylist.policy import Policy, Records
@@ -25,14 +27,21 @@ from postgrey_py.greylist.request import Flaws, Request
 from postgrey_py.greylist.settings import SECONDS_PER_DAY
 from postgrey_py.greylist.texts import PASSED, ReplyTexts
 
+# Told of each decision, and when it was made, in seconds since 1970; 0 for those that need no time.
+Watcher: TypeAlias = Callable[[Request, Decision, int], None]
+
+# Members of an enumeration take long to look up.
+_ALLOWED = Reason.ALLOWED
+
 # unlike 1.37, which logs every one: a request may consist of nothing else.
 MOST_GARBAGE_LINES = 4
 
 
 class Decider:
-    """The rules at work: one per server. `policy` is replaced by a reload.
+    """The rules at work: one per server. `policy` is replaced by a reload and by orders.
 
-    With `ignore_test_time`, requests can't say what time it is.
+    `use_allowance` is told the number of the allowance by which a mail passes, and the mail's instance. With
+    `ignore_test_time`, requests can't say what time it is.
     """
 
     def __init__(
@@ -44,6 +53,7 @@ class Decider:
         outage: Outage,
         clock: Callable[[], float] = time.time,
         ignore_test_time: bool = False,
+        use_allowance: Callable[[int, str | None], None] = lambda _number, _instance: None,
     ) -> None:
         self.policy = policy
         self._texts = texts
@@ -57,11 +67,22 @@ class Decider:
         self._instances = RecentInstances()
         self._records = Records(store.triplets, store.clients, self._instances)
         self._parking: Parking | None = None
+        self._use_allowance = use_allowance
+        self._watchers: list[Watcher] = []
 
     def use_facts(self, park: Callable[[Resume], Parking]) -> Parking:
         """Ask for facts where the policy wants them; `park` makes the place where requests wait, which is returned."""
         self._parking = park(self._judge_again)
         return self._parking
+
+    @contextlib.contextmanager
+    def watched_by(self, watcher: Watcher) -> Iterator[None]:
+        """Tell this one of each decision as long as the context lasts."""
+        self._watchers.append(watcher)
+        try:
+            yield
+        finally:
+            self._watchers.remove(watcher)
 
     def add(self, replies: Replies, request: Request) -> bool:
         """Decide the next request of a connection; false when the protocol does not allow it any more."""
@@ -148,6 +169,8 @@ class Decider:
             slot.is_stored = True
         if decision.delay is not None and request.instance is not None:
             self._instances.remember(request.instance)
+        if decision.reason is _ALLOWED:
+            self._use_allowance(int(decision.detail), request.instance)
         self._answer(slot, request, decision, now)
 
     def _answer(self, slot: Slot, request: Request, decision: Decision, now: int = 0) -> None:
@@ -156,6 +179,8 @@ class Decider:
         # Garbage comes first.
         slot.lines = [*slot.lines, *lines] if slot.lines else lines
         self._commits.add(slot)
+        for watcher in self._watchers:
+            watcher(request, decision, now)
 
     def _pass_unseen(self, slot: Slot) -> None:
         """Let a request pass without judging it, since the database has failed."""

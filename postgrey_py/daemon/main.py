@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import traceback
 from collections.abc import Sequence
@@ -28,13 +29,17 @@ from postgrey_py.daemon.reach import find_unreachable_sockets
 from postgrey_py.daemon.server import Server, serve
 from postgrey_py.daemon.startup_files import print_startup_file
 from postgrey_py.daemon.systemd import PassedSocket, take_passed_sockets
+from postgrey_py.daemon.unix_listener import bind_unix, make_directory_of
 from postgrey_py.daemon.whitelists import WhitelistFiles
 from postgrey_py.database.environment import Environment
 from postgrey_py.database.store import Store
-from postgrey_py.errors import PostgreyError, UsageError
+from postgrey_py.errors import PostgreyError, StartupError, UsageError
 from postgrey_py.greylist.loglines import Level
-from postgrey_py.greylist.settings import Settings
+from postgrey_py.greylist.settings import PATHS, Settings
 from postgrey_py.greylist.texts import ReplyTexts
+
+# Of the control socket.
+CONTROL_MODE = 0o600
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -99,15 +104,22 @@ def _run(command_line: CommandLine, arguments: list[str], passed: list[PassedSoc
                 log = open_log(settings)
                 if settings.pidfile is not None:
                     cleanup.callback(Pidfile(settings.pidfile).remove)
+            if account is not None and settings.control_path() == PATHS.control is not None:
+                make_directory_of(PATHS.control, account)
             drop_privileges(account)
             if account is not None:
                 _complain(log, whitelists.lost_to(account.name), on_terminal=False)
             environment = Environment(settings.dbdir, settings.auto_whitelist_clients > 0, log.complain)
             cleanup.callback(environment.close)
+            control = _bind_control(settings, log)
+            if control is not None:
+                cleanup.callback(close_listeners, [control])
             store = Store(environment)
             spare_garbage_collector()
             texts = ReplyTexts(settings, __version__)
-            serve(lambda loop: Server(settings, texts, store, whitelists, log, listeners, loop), readiness.ready)
+            serve(
+                lambda loop: Server(settings, texts, store, whitelists, log, listeners, loop, control), readiness.ready
+            )
     except PostgreyError as error:
         # Only now, when everything is put away: whoever hears of it may start another at once.
         if settings.daemonize:
@@ -132,6 +144,18 @@ def describe_settings(settings: Settings) -> str:
         f" client lists: {' '.join(settings.whitelist_clients)},"
         f" recipient lists: {' '.join(settings.whitelist_recipients)}"
     )
+
+
+def _bind_control(settings: Settings, log: Log) -> socket.socket | None:
+    """Bind the control socket. Where that is not possible the log says so, and mail goes on without."""
+    path = settings.control_path()
+    if path is None:
+        return None
+    try:
+        return bind_unix(path, CONTROL_MODE, None, option="--control")
+    except StartupError as error:
+        log.complain(f"{error}; postgreyctl can't reach this server")
+        return None
 
 
 def _complain(log: Log, texts: list[str], on_terminal: bool) -> None:

@@ -40,6 +40,11 @@ class Outage:
 
     def __init__(self, reopen: Callable[[], Awaitable[None]], log: Log, clock: Callable[[], float]) -> None:
         self.is_down = False
+        # Why it is, or was the last time.
+        self.reason = ""
+        # How often it went down, and how many requests passed because of that, since the start.
+        self.times = 0
+        self.passed_in_all = 0
         self._reopen = reopen
         self._log = log
         self._clock = clock
@@ -54,6 +59,8 @@ class Outage:
         if self.is_down:
             return
         self.is_down = True
+        self.reason = str(error)
+        self.times += 1
         self._went_down.set()
         if self._is_told:
             self._complain(error)
@@ -63,6 +70,7 @@ class Outage:
     def passed(self, requests: int = 1) -> None:
         """Count requests that passed because the database is down."""
         self._passed += requests
+        self.passed_in_all += requests
 
     async def run(self) -> None:
         """Open the database again whenever it has failed; returns only by cancellation."""

@@ -12,16 +12,21 @@ import os
 import resource
 import signal
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
 from postgrey_py.daemon.acceptor import Acceptor
 from postgrey_py.daemon.commits import Commits
+from postgrey_py.daemon.control.commands import answer
+from postgrey_py.daemon.control.connections import ControlConnections
+from postgrey_py.daemon.control.engine import Engine
 from postgrey_py.daemon.decider import Decider
 from postgrey_py.daemon.flusher import Flusher
 from postgrey_py.daemon.listeners import close_listeners, describe_listener
 from postgrey_py.daemon.logs import Log
 from postgrey_py.daemon.memory import run_to_the_end
+from postgrey_py.daemon.orders import Orders
 from postgrey_py.daemon.outage import Outage
 from postgrey_py.daemon.reception import Reception
 from postgrey_py.daemon.systemd import keep_watchdog_calm
@@ -30,7 +35,7 @@ from postgrey_py.daemon.whitelists import WhitelistFiles
 from postgrey_py.daemon.worker import Worker
 from postgrey_py.database.reopening import reopen
 from postgrey_py.database.store import Store
-from postgrey_py.errors import DatabaseError, StartupError
+from postgrey_py.errors import DatabaseError, OrderError, StartupError
 from postgrey_py.greylist.loglines import Level
 from postgrey_py.greylist.policy import Policy
 from postgrey_py.greylist.settings import Settings
@@ -47,7 +52,7 @@ LAST_REQUESTS_SECONDS = 0.25
 
 
 class Server:
-    """Everything that lives as long as the event loop."""
+    """Everything that lives as long as the event loop. `control` is the control socket, bound; None for none."""
 
     def __init__(
         self,
@@ -58,6 +63,7 @@ class Server:
         log: Log,
         listeners: list[socket.socket],
         loop: asyncio.AbstractEventLoop,
+        control: socket.socket | None = None,
     ) -> None:
         self._settings = settings
         self._log = log
@@ -66,14 +72,17 @@ class Server:
         self._outage = Outage(self._reopen, log, loop.time)
         self._flusher = Flusher(loop.call_soon_threadsafe)
         self._commits = Commits(store, log, self._outage, self._flusher, loop)
+        self._orders = Orders(settings.dbdir, log, time.time)
         self._decider = Decider(
-            _policy(settings, whitelists),
+            self._make_policy(whitelists),
             texts,
             store,
             self._commits,
             self._outage,
             ignore_test_time=settings.ignore_test_time,
+            use_allowance=self._use_allowance,
         )
+        self._orders.changed = lambda _: self._renew_policy()
         self._upkeep = Upkeep(store, settings, log, self._outage, self._worker, self._commits.settle)
         most = max(1, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED_DESCRIPTORS)
         self._reception = Reception(self._decider, self._commits, log, loop.time, settings, most)
@@ -83,6 +92,7 @@ class Server:
         self._whitelists = whitelists
         self._listeners = listeners
         self._loop = loop
+        self._control_socket = control
         self._stop_wanted = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -107,6 +117,7 @@ class Server:
         for listener in self._listeners:
             self._log.line(Level.NOTICE, f"listening on {describe_listener(listener)}")
         self._acceptor.start()
+        control = await self._start_control()
         keep_doing = self.shortage.keep_doing
         jobs = [
             self._start(work)
@@ -120,6 +131,8 @@ class Server:
         ready()
         jobs.append(self._start(keep_doing(lambda: keep_watchdog_calm(os.environ))))
         await self._stop_wanted.wait()
+        if control is not None:
+            await control.close()
         self._acceptor.stop()
         close_listeners(self._listeners)
         for job in jobs:
@@ -134,6 +147,29 @@ class Server:
         await asyncio.sleep(0)
         self._worker.close()
         self._flusher.close()
+
+    async def _start_control(self) -> ControlConnections | None:
+        """Listen on the control socket, if there is one."""
+        if self._control_socket is None:
+            return None
+        engine = Engine(
+            settings=self._settings,
+            store=self._store,
+            outage=self._outage,
+            decider=self._decider,
+            whitelists=self._whitelists,
+            upkeep=self._upkeep,
+            orders=self._orders,
+            worker=self._worker,
+            connections=lambda: len(self._connections.open),
+            clock=time.time,
+            started=time.time(),
+            listeners=[describe_listener(listener) for listener in self._listeners],
+            reload=self._reload,
+        )
+        control = ControlConnections(lambda call, user, send: answer(engine, call, user, send), self._log)
+        await control.start(self._control_socket)
+        return control
 
     async def _await_newcomers(self) -> None:
         """Wait, but not for long, until everybody who was accepted has asked."""
@@ -175,14 +211,34 @@ class Server:
     def _start_reload(self) -> None:
         self._start(self._reload())
 
-    async def _reload(self) -> None:
-        """Read the whitelists anew, beside serving; what can't be read stays as it is."""
-        self._log.line(Level.WARNING, "HUP received: reloading whitelists...")
+    async def _reload(self, cause: str = "HUP received") -> list[str]:
+        """Read the whitelists anew, beside serving; what can't be read stays as it is. Returns the complaints."""
+        self._log.line(Level.WARNING, f"{cause}: reloading whitelists...")
         # In a thread of its own: the worker may be waiting for the disk, and patterns take long to compile.
-        for text in await asyncio.to_thread(self._whitelists.reload):
+        complaints = await asyncio.to_thread(self._whitelists.reload)
+        for text in complaints:
             self._log.complain(text)
-        self._decider.policy = _policy(self._settings, self._whitelists)
+        self._renew_policy()
         self._log.line(Level.WARNING, f"reloaded {self._whitelists.summary()}")
+        return complaints
+
+    def _make_policy(self, whitelists: WhitelistFiles) -> Policy:
+        """The rules with the whitelists that were read last, and the orders that are in force."""
+        return Policy(self._settings, whitelists.current, overrides=self._orders.current)
+
+    def _renew_policy(self) -> None:
+        self._decider.policy = self._make_policy(self._whitelists)
+
+    def _use_allowance(self, number: int, instance: str | None) -> None:
+        """A mail passes by an allowance; one for a single mail is used up by that."""
+        if self._orders.use(number, instance):
+            self._start(self._save_orders())
+
+    async def _save_orders(self) -> None:
+        try:
+            await self._orders.save(self._worker)
+        except OrderError as error:
+            self._log.line(Level.WARNING, f"orders: {error}")
 
     def _log_exception(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Write a line to the log about an error that asyncio would print with a traceback."""
@@ -192,11 +248,6 @@ class Server:
         elif not isinstance(error, (ConnectionError, TimeoutError)):
             text = f"{context.get('message')}: {error!r}" if error else str(context.get("message"))
             self._log.line(Level.ERROR, text)
-
-
-def _policy(settings: Settings, whitelists: WhitelistFiles) -> Policy:
-    """The rules with the whitelists that were read last."""
-    return Policy(settings, whitelists.current)
 
 
 def serve(make_server: Callable[[asyncio.AbstractEventLoop], Server], ready: Callable[[], None]) -> None:

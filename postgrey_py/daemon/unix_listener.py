@@ -24,43 +24,46 @@ _MODES = 0o777
 
 
 class UnixListener(socket.socket):
-    """A Unix socket of our own; `identity` is that of its file, as long as it is known."""
+    """A Unix socket of our own; `path` and `identity` are those of its file, as long as they are known."""
 
+    path = ""
     identity: tuple[int, int] | None = None
 
     def remove_file(self) -> None:
         """Remove its file, as far as that is allowed, unless another has taken its place."""
         with contextlib.suppress(OSError):
-            path = self.getsockname()
-            if _identity(os.lstat(path)) == self.identity:
-                os.unlink(path)
+            # The socket may be closed by now.
+            if _identity(os.lstat(self.path)) == self.identity:
+                os.unlink(self.path)
 
 
-def bind_unix(path: str, mode: int, account: Account | None) -> UnixListener:
+def bind_unix(path: str, mode: int, account: Account | None, option: str = "--unix") -> UnixListener:
     """Bind a socket, which has its mode from the first moment and is the account's. Raises StartupError.
 
-    The mode is made by the mask, which can't give set-ID and sticky bits; they mean nothing here.
+    `option` is the one that named it. The mode is made by the mask, which can't give set-ID and sticky bits; they mean
+    nothing here.
     """
     length = len(os.fsencode(path))
     if length > MAX_UNIX_PATH_BYTES:
         raise StartupError(
-            f"--unix={path}: can't listen there: the path has {length} bytes; the limit for a socket is"
+            f"{option}={path}: can't listen there: the path has {length} bytes; the limit for a socket is"
             f" {MAX_UNIX_PATH_BYTES + 1} bytes with the one that ends it"
         )
-    directory, name = open_directory_of(path, f"--unix={path}: can't listen there")
+    directory, name = open_directory_of(path, f"{option}={path}: can't listen there")
     listener = UnixListener(socket.AF_UNIX, socket.SOCK_STREAM)
     umask = os.umask(_MODES & ~mode)
     try:
-        _remove_stale_socket(path, directory, name)
+        _remove_stale_socket(path, directory, name, option)
         if account is None or os.geteuid() != 0:
             listener.bind(path)
         elif not _bind_as(account, listener, path):
             listener.bind(path)
             _give_away(name, directory, account)
+        listener.path = path
         listener.identity = _identity(os.stat(name, dir_fd=directory, follow_symlinks=False))
     except OSError as error:
         listener.close()
-        raise StartupError(f"--unix={path}: can't listen there: {error.strerror or error}") from error
+        raise StartupError(f"{option}={path}: can't listen there: {error.strerror or error}") from error
     except StartupError:
         listener.close()
         raise
@@ -68,6 +71,20 @@ def bind_unix(path: str, mode: int, account: Account | None) -> UnixListener:
         os.umask(umask)
         os.close(directory)
     return listener
+
+
+def make_directory_of(path: str, account: Account) -> None:
+    """Make the directory that this socket is to be in, for the account. One that is there, or can't be, is left alone.
+
+    Nobody but root may write in the directory above it, such as /run; in any other a stranger could put a link in its
+    place before it is given away.
+    """
+    directory = os.path.dirname(path)
+    with contextlib.suppress(OSError):
+        above = os.stat(os.path.dirname(directory))
+        if above.st_uid == 0 and not above.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            os.mkdir(directory, 0o755)
+            os.chown(directory, account.uid, account.gid, follow_symlinks=False)
 
 
 def _bind_as(account: Account, listener: socket.socket, path: str) -> bool:
@@ -103,20 +120,20 @@ def _give_away(name: str, directory: int, account: Account) -> None:
         os.close(descriptor)
 
 
-def _remove_stale_socket(path: str, directory: int, name: str) -> None:
+def _remove_stale_socket(path: str, directory: int, name: str, option: str) -> None:
     """Make way for a socket at `path` where a dead server left one. Raises StartupError for anything alive."""
     try:
         if not stat.S_ISSOCK(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
-            raise StartupError(f"--unix={path}: there is a file that is no socket; remove it or choose another path")
+            raise StartupError(f"{option}={path}: there is a file that is no socket; remove it or choose another path")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.connect(path)
-        raise StartupError(f"--unix={path}: another server listens there")
+        raise StartupError(f"{option}={path}: another server listens there")
     except ConnectionRefusedError:
         os.unlink(name, dir_fd=directory)
     except FileNotFoundError:
         return
     except OSError as error:
-        raise StartupError(f"--unix={path}: can't listen there: {error.strerror}") from error
+        raise StartupError(f"{option}={path}: can't listen there: {error.strerror}") from error
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

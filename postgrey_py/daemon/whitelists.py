@@ -21,15 +21,16 @@ class WhitelistFiles:
     """The whitelists of these settings as they were last read.
 
     `current` is the bundle, `complaints` has what there was to say about the files and lines when it was read, and
-    `failures` how many of these tell of something that is not in force. `report` is told, later, of patterns that take
-    too long.
+    `failures` how many of these tell of something that is not in force. `paths` has the files of each kind of list, and
+    `read_at` when it was read, in seconds since 1970. `report` is told, later, of patterns that take too long.
     """
 
     def __init__(self, settings: Settings, report: Callable[[str], None]) -> None:
-        self._paths = {"client": settings.whitelist_clients, "recipient": settings.whitelist_recipients}
+        self.paths = {"client": settings.whitelist_clients, "recipient": settings.whitelist_recipients}
         # What a pattern costs others is the time of the thread that answers them.
         self._watch = Watch(time.thread_time, lambda remark: report(as_text(remark)))
-        self._unreadable: dict[str, set[str]] = {kind: set(paths) for kind, paths in self._paths.items()}
+        self._unreadable: dict[str, set[str]] = {kind: set(paths) for kind, paths in self.paths.items()}
+        self.read_at = dict.fromkeys(self.paths, 0.0)
         self._read: list[str] = []
         self.current = Whitelists()
         self.complaints: list[str] = []
@@ -44,7 +45,7 @@ class WhitelistFiles:
         complaints: list[str] = []
         failures = 0
         lists: dict[str, Any] = {}
-        for kind, paths in self._paths.items():
+        for kind, paths in self.paths.items():
             lines, unreadable = read_list_files(paths)
             complaints += unreadable.values()
             failures += len(unreadable)
@@ -52,6 +53,7 @@ class WhitelistFiles:
                 complaints.append(f"the {kind} whitelist stays as it was")
                 continue
             self._unreadable[kind] = set(unreadable)
+            self.read_at[kind] = time.time()
             self._read += [path for path in paths if path not in unreadable and os.path.lexists(path)]
             lists[kind] = KINDS[kind](lines, self._watch)
             complaints += (as_text(remark.text) for remark in lists[kind].remarks)

@@ -136,6 +136,15 @@ class Environment:
         except BerkeleyDBError as error:
             raise DatabaseError(f"can't write a checkpoint in {self.dbdir}: {explain(error)}") from error
 
+    def last_checkpoint(self) -> int:
+        """Return when the last checkpoint was made, in seconds since 1970; 0 for never. Raises DatabaseError."""
+        if self._env is None:
+            raise DatabaseError(f"the database in {self.dbdir} is not open")
+        try:
+            return int(self._env.txn_stat()["time_ckp"])
+        except BerkeleyDBError as error:
+            raise DatabaseError(f"can't tell the last checkpoint in {self.dbdir}: {explain(error)}") from error
+
     def remove_logs(self) -> list[str]:
         """Remove the log files that recovery no longer needs, and return their paths. Any thread may call it.
 

@@ -16,10 +16,12 @@ from postgrey_py.errors import OrderError
 from postgrey_py.greylist.address import Address
 from postgrey_py.greylist.list_lines import Line, quote
 from postgrey_py.greylist.request import Request
-from postgrey_py.greylist.whitelists import ClientList, RecipientList
+from postgrey_py.greylist.whitelists import ClientList, RecipientList, Watch
 
 # How the sender of a bounce is named, who has no address.
 NULL_SENDER = "<>"
+
+_NO_WATCH = Watch()
 
 AnyList = TypeVar("AnyList", ClientList, RecipientList)
 
@@ -44,6 +46,14 @@ class Allowance:
     used_by: str | None = None
     matches: Callable[[Request, Address], bool] = field(default=lambda *_: False, repr=False, compare=False)
 
+    def text(self) -> str:
+        """Return what is allowed, for how long, and by whom, for the log."""
+        texts = (("client", self.client), ("sender", self.sender), ("recipient", self.recipient))
+        whom = ", ".join(f"{name}={text}" for name, text in texts if text)
+        once = ", once" if self.once else ""
+        comment = f" ({self.comment})" if self.comment else ""
+        return f"{self.number}: {whom}, by {self.by} until {format_time(self.until)}{once}{comment}"
+
 
 def make_allowance(
     number: int,
@@ -56,16 +66,17 @@ def make_allowance(
     comment: str = "",
     by: str = "",
     used_by: str | None = None,
+    watch: Watch = _NO_WATCH,
 ) -> Allowance:
     """Return the order. `client` is written as in a client list; the others as in a recipient list, or "<>".
 
-    Raises OrderError, whose text names what is wrong.
+    `watch` is over its patterns. Raises OrderError, whose text names what is wrong.
     """
     if not (client or sender or recipient):
         raise OrderError("whose mail is allowed? Name a client, a sender or a recipient")
-    clients = _read_list("client", client, ClientList)
-    senders = None if sender == NULL_SENDER else _read_list("sender", sender, RecipientList)
-    recipients = _read_list("recipient", recipient, RecipientList)
+    clients = _read_list("client", client, ClientList, watch)
+    senders = None if sender == NULL_SENDER else _read_list("sender", sender, RecipientList, watch)
+    recipients = _read_list("recipient", recipient, RecipientList, watch)
 
     def matches(request: Request, address: Address) -> bool:
         if sender == NULL_SENDER and request.sender:
@@ -154,12 +165,12 @@ def format_time(seconds: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
-def _read_list(name: str, text: str, make: Callable[[list[Line]], AnyList]) -> AnyList | None:
+def _read_list(name: str, text: str, make: Callable[[list[Line], Watch], AnyList], watch: Watch) -> AnyList | None:
     """Return the list of this one entry; None where it stands for everybody. Raises OrderError."""
     if not text:
         return None
     line = Line(name, 1, text)
-    entries = make([line])
+    entries = make([line], watch)
     if entries.in_force:
         return entries
     reason = next((remark.text.removeprefix(line.remark("")) for remark in entries.remarks), "is no entry of a list")

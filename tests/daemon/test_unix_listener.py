@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from postgrey_py.accounts import Account
-from postgrey_py.daemon.unix_listener import bind_unix
+from postgrey_py.daemon.unix_listener import bind_unix, make_directory_of
 from postgrey_py.errors import StartupError
 from tests.daemon.processes import changing
 
@@ -129,3 +129,24 @@ def test_root_is_never_led_to_another_file(owner: str, open_directory: Path) -> 
     path.unlink(missing_ok=True)
     with bind_unix(str(path), 0o666, nobody()):
         assert (mode_of(path), path.owner()) == (0o666, "nobody")
+
+
+@pytest.mark.root
+def test_directory_for_a_socket_is_made_for_its_user(tmp_path: Path) -> None:
+    make_directory_of(str(tmp_path / "run" / "control"), nobody())
+    made = (tmp_path / "run").stat()
+    assert (made.st_uid, made.st_gid, stat.S_IMODE(made.st_mode)) == (nobody().uid, nobody().gid, 0o755)
+    (tmp_path / "own").mkdir(0o700)
+    make_directory_of(str(tmp_path / "own" / "control"), nobody())
+    assert (tmp_path / "own").stat().st_uid == 0
+    make_directory_of(str(tmp_path / "missing" / "run" / "control"), nobody())
+    assert not (tmp_path / "missing").exists()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(("user", "mode"), [(65534, 0o755), (0, 0o1777), (0, 0o775)])
+def test_directory_for_a_socket_is_not_made_where_others_may_write(user: int, mode: int, tmp_path: Path) -> None:
+    os.chown(tmp_path, user, 0)
+    tmp_path.chmod(mode)
+    make_directory_of(str(tmp_path / "run" / "control"), nobody())
+    assert not (tmp_path / "run").exists()

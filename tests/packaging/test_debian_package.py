@@ -126,7 +126,12 @@ def list_files(machine: Machine) -> set[str]:
 
 def test_commands_and_paths_are_debians(installed: Machine) -> None:
     assert "default: /var/lib/postgrey)" in installed.shell("postgrey --help")
-    for command in ("/usr/sbin/postgrey", "/usr/sbin/policy-test", "/usr/sbin/postgrey_clients_dump"):
+    for command in (
+        "/usr/sbin/postgrey",
+        "/usr/sbin/policy-test",
+        "/usr/sbin/postgrey_clients_dump",
+        "/usr/sbin/postgreyctl",
+    ):
         assert installed.shell(f"{command} --version; [ -e /usr/share/man/man8/{Path(command).name}.8.gz ]")
     for command in ("/usr/bin/postgreyreport", "/usr/bin/postgrey-search"):
         assert installed.shell(f"{command} --version; [ -e /usr/share/man/man1/{Path(command).name}.1.gz ]")

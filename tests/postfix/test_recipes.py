@@ -10,7 +10,7 @@ import re
 import shutil
 import signal
 import subprocess
-import threading
+import sys
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -28,6 +28,7 @@ from tests.test_manual import render
 
 pytestmark = pytest.mark.root
 
+POSTGREYCTL = f"{sys.executable} {ROOT}/scripts/postgreyctl"
 FIRST = XClient("198.51.100.7")
 GREYLISTED = "450 4.2.0 <bob@example.org>: Recipient address rejected: Greylisted"
 
@@ -64,7 +65,7 @@ class Host:
             "/backup": str(self.directory / "backup"),
             "10023": str(self.server.port),
             "chown postgrey": "chown root",
-            "sleep 3600": f"touch {self.directory}/muted; until [ -e {self.directory}/over ]; do sleep 0.05; done",
+            "postgreyctl ": f"{POSTGREYCTL} --control={self.server.dbdir}/postgrey.control ",
         }.items():
             script = script.replace(path, ours)
         reload = f"systemctl() {{ kill -HUP {self.server.pid}; }}\nset -e\n"
@@ -113,24 +114,25 @@ def quick_host(tmp_path: Path) -> Iterator[Host]:
 
 def test_let_a_client_through_now(host: Host) -> None:
     request = {"client_address": "192.0.2.7", "client_name": "mail.example.com"}
+    for_a_while, for_good = read_recipe("Let a client through now")
     assert host.ask(**request).startswith("DEFER")
-    host.reload_by(read_recipe("Let a client through now")[0])
+    host.run(for_a_while)
+    assert host.ask(**request) == "DUNNO"
+    host.run("postgreyctl disallow 1")
+    assert host.ask(**request).startswith("DEFER")
+    host.reload_by(for_good)
     wait_until(lambda: host.ask(**request) == "DUNNO")
     assert host.ask(client_address="192.0.2.8").startswith("DEFER")
 
 
 def test_mute_greylisting_for_an_hour(host: Host) -> None:
     requests = [{"client_address": "192.0.2.7"}, {"client_address": "2001:db8::7", "client_name": "unknown"}]
-    muting = threading.Thread(target=host.run, args=(read_recipe("Mute greylisting for an hour")[0],))
-    muting.start()
-    wait_until((host.directory / "muted").exists)
+    host.run(read_recipe("Mute greylisting for an hour")[0])
     for request in requests:
-        wait_until(partial(host.passes, **request))
         assert host.ask(**request) == "DUNNO"
-    (host.directory / "over").touch()
-    muting.join()
+    host.run("postgreyctl resume")
     for request in requests:
-        wait_until(partial(host.defers, **request))
+        assert host.defers(**request)
     assert "can't" not in host.server.log()
 
 

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The `postgreyctl` command: carry out one sub-command, and print what came of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from postgrey_py.commands.command import run_command
+from postgrey_py.commands.control.client import Client
+from postgrey_py.commands.control.options import JSON, NAME, Options, make_options, make_parser
+from postgrey_py.commands.control.show import (
+    show_allowance,
+    show_clean_up,
+    show_decision,
+    show_pause,
+    show_reload,
+    show_status,
+)
+from postgrey_py.commands.server_arguments import ServerFields
+from postgrey_py.commands.server_options import settings_of
+from postgrey_py.errors import PostgreyError, UsageError
+
+# For an allowance that does not say.
+DEFAULT_SECONDS = 3600
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; returns its exit status: 0, 1 for a failure or an unhealthy server, 2 for wrong usage."""
+    return run_command(f"{NAME}.8", make_parser(), make_options, _run, arguments)
+
+
+def _run(options: Options) -> None:
+    client = Client(_find_socket(options))
+    with contextlib.closing(client):
+        _COMMANDS[options.command](client, options)
+
+
+def _find_socket(options: Options) -> str:
+    """Return the path of the server's control socket. Raises PostgreyError."""
+    if options.control is not None:
+        return options.control
+    wanted = ServerFields(control=None, dbdir=options.dbdir)
+    path = settings_of(NAME, wanted, options.server_options).control_path()
+    if path is None:
+        raise PostgreyError("the server has no control socket (--control=none)")
+    return path
+
+
+def _status(client: Client, options: Options) -> None:
+    status = client.ask("status", {})
+    _print(options, status, show_status)
+    if not status["healthy"]:
+        raise PostgreyError("the server is not healthy")
+
+
+def _allow(client: Client, options: Options) -> None:
+    if not (options.client or options.sender or options.recipient):
+        raise UsageError("allow: whose mail? Name --client, --sender or --recipient")
+    arguments = {
+        "seconds": options.duration or DEFAULT_SECONDS,
+        "client": options.client,
+        "sender": options.sender,
+        "recipient": options.recipient,
+        "once": options.once,
+        "comment": options.comment,
+    }
+    _print(options, client.ask("allow", arguments), show_allowance)
+
+
+def _allowed(client: Client, options: Options) -> None:
+    allowances = list(client.items("allowed", {}))
+    if options.format == JSON:
+        print(json.dumps(allowances))
+    else:
+        sys.stdout.writelines(show_allowance(one) for one in allowances)
+
+
+def _disallow(client: Client, options: Options) -> None:
+    number = options.operands[0]
+    if not number.isdigit():
+        raise UsageError(f"disallow: {number} is no number of an allowance; postgreyctl allowed lists them")
+    _print(options, client.ask("disallow", {"number": int(number)}), lambda one: f"ended: {show_allowance(one)}")
+
+
+def _pause(client: Client, options: Options) -> None:
+    _print(options, client.ask("pause", {"seconds": options.duration}), lambda one: f"paused {show_pause(one)}\n")
+
+
+def _resume(client: Client, options: Options) -> None:
+    _print(
+        options, client.ask("resume", {}), lambda one: f"mail is greylisted again; it was paused {show_pause(one)}\n"
+    )
+
+
+def _reload(client: Client, options: Options) -> None:
+    result = client.ask("reload", {})
+    _print(options, result, show_reload)
+    if result["failures"]:
+        raise PostgreyError(f"{result['failures']} files or lines are not in force")
+
+
+def _clean_up(client: Client, options: Options) -> None:
+    _print(options, client.ask("clean-up", {}), show_clean_up)
+
+
+def _watch(client: Client, options: Options) -> None:
+    arguments = {name: getattr(options, name) for name in ("client", "sender", "recipient", "action")}
+    is_coloured = sys.stdout.isatty()
+    for decision in _told(client.items("watch", arguments)):
+        sys.stdout.write(
+            f"{json.dumps(decision)}\n" if options.format == JSON else show_decision(decision, is_coloured)
+        )
+        sys.stdout.flush()
+
+
+def _told(items: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the decisions, with the time filled in; what was lost is told to the terminal."""
+    for item in items:
+        if "lost" in item:
+            print(f"{NAME}: {item['lost']} decisions came too fast", file=sys.stderr)
+        else:
+            yield {**item, "time": item["time"] or int(time.time())}
+
+
+def _print(options: Options, result: Mapping[str, Any], show: Callable[[Mapping[str, Any]], str]) -> None:
+    sys.stdout.write(f"{json.dumps(result)}\n" if options.format == JSON else show(result))
+
+
+_COMMANDS: Mapping[str, Callable[[Client, Options], None]] = {
+    "allow": _allow,
+    "allowed": _allowed,
+    "clean-up": _clean_up,
+    "disallow": _disallow,
+    "pause": _pause,
+    "reload": _reload,
+    "resume": _resume,
+    "status": _status,
+    "watch": _watch,
+}

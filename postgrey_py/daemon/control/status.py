@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""status: whether all is well, and the numbers behind that."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from postgrey_py import __version__
+from postgrey_py.daemon.control.arguments import NoArguments
+from postgrey_py.daemon.control.connections import Send
+from postgrey_py.daemon.control.engine import Engine
+from postgrey_py.daemon.control.orders import describe_allowance, describe_pause
+from postgrey_py.daemon.whitelists import WhitelistFiles
+from postgrey_py.database.environment import CLIENTS, TRIPLETS
+from postgrey_py.database.maintenance import SLICE_RECORDS
+from postgrey_py.database.store import Table
+from postgrey_py.errors import DatabaseError
+from postgrey_py.greylist.whitelists import KINDS
+from postgrey_py.protocol.control import to_wire
+
+# Records are counted for so long at most; beyond that the last clean-up has to do.
+COUNTING_SECONDS = 1.0
+
+
+async def status(engine: Engine, _user: str, _: NoArguments, __: Send) -> object:
+    """Return whether the server is healthy, what is wrong, and its numbers."""
+    now = engine.clock()
+    problems = find_problems(engine)
+    orders = engine.orders.in_force()
+    return {
+        "healthy": not problems,
+        "problems": problems,
+        "warnings": find_warnings(engine),
+        "version": __version__,
+        "pid": os.getpid(),
+        "started": int(engine.started),
+        "uptime": int(now - engine.started),
+        "dbdir": engine.settings.dbdir,
+        "listeners": list(engine.listeners),
+        "connections": engine.connections(),
+        "training": engine.settings.training,
+        "pause": None if orders.pause is None else describe_pause(orders.pause),
+        "allowances": [describe_allowance(one) for one in orders.allowances],
+        "databases": await _describe_databases(engine),
+        "clean_up": _describe_clean_up(engine, now),
+        "lists": describe_lists(engine.whitelists),
+        "outage": {
+            "down": engine.outage.is_down,
+            "times": engine.outage.times,
+            "passed": engine.outage.passed_in_all,
+        },
+    }
+
+
+def find_problems(engine: Engine) -> list[str]:
+    """Return what keeps the server from doing its work; empty when it is healthy."""
+    if not engine.outage.is_down:
+        return []
+    return [f"the database is down, mail passes without greylisting: {engine.outage.reason}"]
+
+
+def find_warnings(engine: Engine) -> list[str]:
+    """Return what its administrator should know of, though it does its work."""
+    warnings = []
+    pause = engine.orders.in_force().pause
+    if pause is not None:
+        warnings.append(f"greylisting is paused {pause.text()}: all mail passes")
+    if engine.settings.training:
+        warnings.append("greylisting is in training (--training): all mail passes")
+    if engine.whitelists.failures:
+        warnings.append(f"{engine.whitelists.failures} files or lines of the whitelists are not in force")
+    return warnings
+
+
+def describe_lists(lists: WhitelistFiles) -> dict[str, Any]:
+    """Return the lists by kind: files, entries in force, lines that are not used, and when they were read."""
+    return {
+        kind: {
+            "files": list(lists.paths[kind]),
+            "entries": getattr(lists.current, kind).in_force,
+            "unused": [
+                to_wire(remark.text) for remark in getattr(lists.current, kind).remarks if not remark.is_in_force
+            ],
+            "read": int(lists.read_at[kind]),
+        }
+        for kind in KINDS
+    }
+
+
+async def _describe_databases(engine: Engine) -> dict[str, Any]:
+    """Return the records and bytes of each database, and when it had its last checkpoint."""
+    deadline = time.monotonic() + COUNTING_SECONDS
+    last = engine.upkeep.last_clean_up
+    found: dict[str, Any] = {}
+    for name, file, table in (
+        ("triplets", TRIPLETS, engine.store.triplets),
+        ("clients", CLIENTS, engine.store.clients),
+    ):
+        if name == "clients" and not engine.settings.auto_whitelist_clients:
+            continue
+        records = await _count(engine, table, deadline)
+        counted = None if records is None else int(engine.clock())
+        if records is None and last is not None and name in last.counts:
+            records, counted = last.counts[name].after, int(last.ended)
+        size = None
+        with contextlib.suppress(OSError):
+            size = os.stat(os.path.join(engine.settings.dbdir, file)).st_size
+        found[name] = {"file": file, "records": records, "counted": counted, "bytes": size}
+    with contextlib.suppress(DatabaseError):
+        found["last_checkpoint"] = engine.store.environment.last_checkpoint()
+    return found
+
+
+async def _count(engine: Engine, table: Table, deadline: float) -> int | None:
+    """Return how many records the table has; None where that takes longer, or the database is down."""
+    counted = [0]
+
+    def count() -> Iterator[None]:
+        start = b""
+        while records := table.records(start, SLICE_RECORDS):
+            counted[0] += len(records)
+            start = records[-1][0] + b"\0"
+            yield
+
+    try:
+        await asyncio.wait_for(engine.upkeep.in_slices(count()), max(0.0, deadline - time.monotonic()))
+    except (asyncio.TimeoutError, DatabaseError):
+        return None
+    return counted[0]
+
+
+def _describe_clean_up(engine: Engine, now: float) -> dict[str, Any]:
+    last, following = engine.upkeep.last_clean_up, engine.upkeep.next_clean_up
+    return {
+        "last": None if last is None else int(last.ended),
+        "next": None if following is None else int(now + following - time.monotonic()),
+        "removed": None if last is None else {name: one.before - one.after for name, one in last.counts.items()},
+    }
