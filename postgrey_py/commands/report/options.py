@@ -81,7 +81,8 @@ class Options:
             greylist_text=self.greylist_text,
             ipv4cidr=self.ipv4cidr,
             ipv6cidr=self.ipv6cidr,
-            lookup_by_host=self.lookup_by_host,
+            # Beside each other, `check_combination` refuses them.
+            lookup_by_host=False if self.lookup_by_subnet else self.lookup_by_host,
             privacy=self.privacy,
         )
 

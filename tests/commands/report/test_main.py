@@ -209,6 +209,16 @@ def test_separators_are_those_of_the_networks_that_the_server_has(empty: Path) -
     assert report(empty, log, "--separate_by_subnet===\\n", "--lookup-by-host").count("==\n") == 2
 
 
+def test_lookup_by_subnet_comes_before_what_the_server_has(tmp_path: Path) -> None:
+    (tmp_path / "default").write_text("OPTIONS=--lookup-by-host\n")
+    option = f"--server-options={tmp_path / 'default'}"
+    # A record of the network is a return of each client in it, where the database is searched by network.
+    fill(tmp_path / "db", record(lasted=400))
+    log = reject_line() + reject_line(address="198.51.100.8")
+    assert report(tmp_path / "db", log, option, "--lookup-by-subnet") == ""
+    assert report(tmp_path / "db", log, option, "--lookup-by-host").count("\n") == 2
+
+
 def test_mails_of_one_client_stand_in_the_order_in_which_they_began(empty: Path) -> None:
     senders = [f"{name}@example.com" for name in ("zoe", "alice", "mallory", "bob")]
     log = "".join(reject_line(sender=sender) for sender in [*senders, *reversed(senders)])
