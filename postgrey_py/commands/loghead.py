@@ -7,7 +7,7 @@ be missing:
 
     mail-1  |  [pod/mail-0/mx]  <22>          what docker, kubectl and syslog put before all
     2026-11-21T08:00:00.123456789Z stderr F   what container engines put before that
-    Nov 21 09:00:00                           the time, see `logtime`
+    Nov 21 09:00:00                           the time, see `logtime`; perhaps in brackets
     mx mail.info [ID 197553 mail.info]        host, facility
     postfix/smtpd[4648]:                      program and process
     1 2026-11-21T09:00:00+01:00 mx postfix/smtpd 4648 - -     all of it, as RFC 5424 has it
@@ -76,6 +76,8 @@ def find_head(line: str) -> Head | None:
     words = 0
     last_word = ""
     for _ in range(_MOST_PARTS):
+        if line.startswith("[", place) and (time := find_stamp(line, place + 1)) and line.startswith("]", time[1]):
+            stamp, exactness, is_dated, place = time[0], precision(time[0]), True, time[1] + 1
         tags = _TAGS.match(line, place)
         if tags is not None and tags.end() > place:
             is_dated |= _CLOCK.match(line, place) is not None

@@ -64,13 +64,15 @@ class WhitelistFiles:
         return complaints
 
     def summary(self) -> str:
-        """Return how many entries of each list are in force, and how many lines are not used."""
-        lists: list[tuple[str, AnyList]] = [(kind, getattr(self.current, kind)) for kind in KINDS]
+        """Return how many entries of each list that has files are in force, and how many lines are not used."""
+        lists: list[tuple[str, AnyList]] = [
+            (kind, getattr(self.current, kind)) for kind, paths in self.paths.items() if paths
+        ]
         unused = sum(not remark.is_in_force for _, one in lists for remark in one.remarks)
-        counts = " and ".join(
-            f"{one.in_force} {_plural(one.in_force, 'entry', 'entries')} for {kind}s" for kind, one in lists
-        )
-        return f"whitelists: {counts} in force, {unused} {_plural(unused, 'line', 'lines')} not used"
+        counts = [f"{one.in_force} {_plural(one.in_force, 'entry', 'entries')} for {kind}s" for kind, one in lists]
+        *others, last = counts or ["nothing"]
+        total = f"{', '.join(others)} and {last}" if others else last
+        return f"whitelists: {total} in force, {unused} {_plural(unused, 'line', 'lines')} not used"
 
     def lost_to(self, user: str) -> list[str]:
         """Return complaints about files that were read, but that the user the server runs as now may not read."""

@@ -35,6 +35,8 @@ HEADS = {
     "with year before": (f"2026 {OLD} mx %s[77]: ", f"2026 {OLD}"),
     "with year behind": ("Nov 21 2026 09:00:00 mx %s[77]: ", "Nov 21 2026 09:00:00"),
     "iso": (f"{ISO} mx %s[77]: ", ISO),
+    "time in brackets": (f"[{ISO}] mx %s[77]: ", ISO),
+    "old time in brackets": (f"[{OLD}] %s[77]: ", OLD),
     "iso with a space": ("2026-11-21 09:00:00 mx %s[77]: ", "2026-11-21 09:00:00"),
     "rfc 5424": (f"<22>1 {ISO} mx %s 1819 - - ", ISO),
     "rfc 5424 with data": (f'<22>1 {ISO} mx %s 1819 id [a@1 x="]\\" y"][b@2 z=""] \xef\xbb\xbf', ISO),

@@ -154,6 +154,7 @@ def test_bytes_are_matched_as_bytes(files: Files) -> None:
 def test_no_files_are_empty_whitelists() -> None:
     whitelists = read(Settings(whitelist_clients=(), whitelist_recipients=()))
     assert whitelists.complaints == []
+    assert whitelists.summary() == "whitelists: nothing in force, 0 lines not used"
     assert not lists_client(whitelists, "stock.example")
     assert not whitelists.current.recipient.match("stock@example.org")
     assert whitelists.reload() == []
@@ -163,6 +164,7 @@ def test_the_order_of_files_does_not_matter_and_one_may_come_twice(files: Files)
     path = os.fspath(files.clients)
     whitelists = read(Settings(whitelist_clients=(path, path), whitelist_recipients=()))
     assert whitelists.complaints == []
+    assert whitelists.summary() == "whitelists: 2 entries for clients in force, 0 lines not used"
     assert lists_client(whitelists, "stock.example")
 
 
