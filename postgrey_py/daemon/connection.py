@@ -54,6 +54,7 @@ class Connection(asyncio.BufferedProtocol):
         self._is_closing = self._is_gone = True
         self._is_clogged = False
         self._splitter.drop()
+        self._reception.decider.drop(self._replies)
         self._reception.connections.forget(self)
         self._count()
         self._reception.fit()
@@ -127,6 +128,7 @@ class Connection(asyncio.BufferedProtocol):
         self._is_clogged = False
         self._held = 0
         self._splitter.drop()
+        self._reception.decider.drop(self._replies)
         self._replies.abandon()
         self._reception.connections.leave(self)
         if self._transport is not None:

@@ -75,6 +75,16 @@ class Decider:
         self._parking = park(self._judge_again)
         return self._parking
 
+    def drop(self, replies: Replies) -> None:
+        """Forget the requests of a connection that is gone, as far as they wait for facts."""
+        if self._parking is not None:
+            self._parking.drop(replies)
+
+    def stop_waiting(self) -> None:
+        """Judge all requests that wait for facts as if nobody knew any."""
+        if self._parking is not None:
+            self._parking.end_all()
+
     @contextlib.contextmanager
     def watched_by(self, watcher: Watcher) -> Iterator[None]:
         """Tell this one of each decision as long as the context lasts."""

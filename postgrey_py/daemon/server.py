@@ -139,6 +139,7 @@ class Server:
             job.cancel()
         # Who was accepted on the way out gets an answer; who waits in a socket that was passed, from the next server.
         await self._await_newcomers()
+        self._decider.stop_waiting()
         for connection in list(self._connections.open):
             connection.hang_up()
         self._commits.end_turn()

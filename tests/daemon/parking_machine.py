@@ -407,7 +407,7 @@ class ParkingMachine(RuleBasedStateMachine):
     @rule(number=st.integers(0, 5))
     def lose_connection(self, number: int) -> None:
         connection = self.connections.pop(number % len(self.connections))
-        self.world.parking.drop(connection.replies)
+        self.world.decider.drop(connection.replies)
         if not self.connections:
             self.connect(False)
 
@@ -518,7 +518,7 @@ class ParkingMachine(RuleBasedStateMachine):
         waiting = (item for item in self.items() if item.state is State.PARKED)
         for item in sorted(waiting, key=lambda item: item.turn):
             self.decide(item, Question(item.request, self.address_of(item)), NO_FACTS)
-        self.world.parking.end_all()
+        self.world.decider.stop_waiting()
         for connection in self.connections:
             connection.hangs_up = True
             connection.replies.hang_up()
