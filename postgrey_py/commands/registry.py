@@ -36,7 +36,7 @@ COMMANDS = (
     Command("policy-test", 8, "postgrey_py.commands.replay.main"),
     Command("postgrey", 8, "postgrey_py.daemon.options"),
     Command("postgrey-search", 1, "postgrey_py.commands.search"),
-    Command("postgreyctl", 8, "postgrey_py.commands.control.options"),
     Command("postgrey_clients_dump", 8, "postgrey_py.commands.clients_dump"),
+    Command("postgreyctl", 8, "postgrey_py.commands.control.options"),
     Command("postgreyreport", 1, "postgrey_py.commands.report.options"),
 )
