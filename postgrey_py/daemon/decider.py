@@ -17,6 +17,7 @@ from postgrey_py.daemon.flood import Flood
 from postgrey_py.daemon.outage import Outage
 from postgrey_py.daemon.parking import Parking, Resume
 from postgrey_py.daemon.replies import Replies, Slot
+from postgrey_py.daemon.tally import Tally
 from postgrey_py.database.store import Store
 from postgrey_py.errors import DatabaseError
 from postgrey_py.greylist.decision import NO_FACTS, Decision, Facts, Question, Reason, Wanted
@@ -51,6 +52,7 @@ class Decider:
         store: Store,
         commits: Commits,
         outage: Outage,
+        tally: Tally,
         clock: Callable[[], float] = time.time,
         ignore_test_time: bool = False,
         use_allowance: Callable[[int, str | None], None] = lambda _number, _instance: None,
@@ -60,6 +62,7 @@ class Decider:
         self._store = store
         self._commits = commits
         self._outage = outage
+        self._count = tally.count
         self._clock = clock
         self._ignore_test_time = ignore_test_time
         self._strange_types = Flood("unrecognized request types", time.monotonic)
@@ -189,6 +192,7 @@ class Decider:
         # Garbage comes first.
         slot.lines = [*slot.lines, *lines] if slot.lines else lines
         self._commits.add(slot)
+        self._count(decision, now)
         for watcher in self._watchers:
             watcher(request, decision, now)
 

@@ -16,6 +16,7 @@ from dataclasses import asdict
 from typing import Any
 
 from postgrey_py.daemon.logs import Log
+from postgrey_py.daemon.replacement import replace_file
 from postgrey_py.daemon.worker import Worker
 from postgrey_py.errors import OrderError
 from postgrey_py.greylist.loglines import Level
@@ -98,7 +99,7 @@ class Orders:
         """Write the orders that are in force now to the file. Raises OrderError."""
         text = self._text()
         try:
-            await worker.do(lambda: _write(self._path, text))
+            await worker.do(lambda: replace_file(self._path, text))
         except (OSError, MemoryError) as error:
             reason = getattr(error, "strerror", None) or repr(error)
             raise OrderError(
@@ -164,18 +165,3 @@ def _number(value: object) -> int:
 
 def _optional_number(value: object) -> int | None:
     return None if value is None else _number(value)
-
-
-def _write(path: str, octets: bytes) -> None:
-    """Replace the file, so that either the old or the new contents survive. Raises OSError."""
-    temporary = f"{path}.new"
-    with open(temporary, "wb") as file:
-        file.write(octets)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

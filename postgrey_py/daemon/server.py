@@ -23,6 +23,7 @@ from postgrey_py.daemon.control.connections import ControlConnections
 from postgrey_py.daemon.control.engine import Engine
 from postgrey_py.daemon.decider import Decider
 from postgrey_py.daemon.flusher import Flusher
+from postgrey_py.daemon.history import History
 from postgrey_py.daemon.listeners import close_listeners, describe_listener
 from postgrey_py.daemon.logs import Log
 from postgrey_py.daemon.memory import run_to_the_end
@@ -30,6 +31,7 @@ from postgrey_py.daemon.orders import Orders
 from postgrey_py.daemon.outage import Outage
 from postgrey_py.daemon.reception import Reception
 from postgrey_py.daemon.systemd import keep_watchdog_calm
+from postgrey_py.daemon.tally import Tally
 from postgrey_py.daemon.upkeep import Upkeep
 from postgrey_py.daemon.whitelists import WhitelistFiles
 from postgrey_py.daemon.worker import Worker
@@ -73,12 +75,17 @@ class Server:
         self._flusher = Flusher(loop.call_soon_threadsafe)
         self._commits = Commits(store, log, self._outage, self._flusher, loop)
         self._orders = Orders(settings.dbdir, log, time.time)
+        self._tally = Tally(int(time.time()), lambda: self._outage.passed_in_all)
+        in_place = store.environment.is_in_place
+        self._history = History(settings.dbdir, self._tally, log, time.time, in_place)
+        self._history.read()
         self._decider = Decider(
             self._make_policy(whitelists),
             texts,
             store,
             self._commits,
             self._outage,
+            self._tally,
             ignore_test_time=settings.ignore_test_time,
             use_allowance=self._use_allowance,
         )
@@ -126,6 +133,7 @@ class Server:
                 keep_doing(self._upkeep.clean_up_daily),
                 keep_doing(self._outage.run),
                 keep_doing(self.shortage.keep_ballast),
+                keep_doing(lambda: self._history.keep(self._worker)),
             )
         ]
         ready()
@@ -144,6 +152,7 @@ class Server:
             connection.hang_up()
         self._commits.end_turn()
         await self._quiet()
+        await self._history.write(self._worker)
         # Connections close, and what was begun ends, in the next turns of the loop.
         await asyncio.sleep(0)
         self._worker.close()
@@ -161,6 +170,7 @@ class Server:
             whitelists=self._whitelists,
             upkeep=self._upkeep,
             orders=self._orders,
+            tally=self._tally,
             worker=self._worker,
             connections=lambda: len(self._connections.open),
             clock=time.time,

@@ -122,6 +122,10 @@ class Environment:
             raise DatabaseError(f"another program has opened the database in {self.dbdir}, or removed __db.001 from it")
         return was_lost
 
+    def is_in_place(self) -> bool:
+        """Return whether dbdir is the directory that it was, and its lock is ours. Any thread may call it."""
+        return self._lock.is_held()
+
     def checkpoint(self, now: bool = False) -> None:
         """Bring the database files up to date if the log has grown enough, or `now`. Any thread may call it.
 
@@ -174,7 +178,7 @@ class Environment:
     def close(self) -> None:
         """Checkpoint, close, and give the lock back."""
         # What is not in its place any more, or somebody else has, is not written to.
-        if self._env is not None and self._lock.is_held():
+        if self._env is not None and self.is_in_place():
             try:
                 self.checkpoint(now=True)
             except DatabaseError as error:

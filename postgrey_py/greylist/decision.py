@@ -30,7 +30,10 @@ class Action(enum.Enum):
 
 
 class Reason(enum.Enum):
-    """The rule that decided. `text` is that of `reason=` in the log; `has_values` tells that it says more there."""
+    """The rule that decided. `text` is that of `reason=` in the log; `has_values` tells that it says more there.
+
+    `number` counts them from 0, for tables of them.
+    """
 
     CLIENT_WHITELIST = "client whitelist"
     RECIPIENT_WHITELIST = "recipient whitelist"
@@ -48,6 +51,11 @@ class Reason(enum.Enum):
     def __init__(self, text: str, has_values: bool = False) -> None:
         self.text = text
         self.has_values = has_values
+        self.number = len(type(self).__members__)
+
+
+# Those of the action GREYLIST; all others pass.
+DEFERRING = (Reason.NEW, Reason.EARLY_RETRY)
 
 
 def deferral_text(reason: Reason, wait: int) -> str:
@@ -66,9 +74,9 @@ class Decision(NamedTuple):
     """A decision about one request. A tuple because one is made for every request, thousands a second.
 
     `wait` is how many seconds from now a retry passes: of mail that is deferred, or would be but for an order or
-    training. `delay` is how many seconds the mail has waited, set when its triplet passes for the first time and its
-    message is told so by a header. `entry` is the line of the list that matched. `triplets` and `clients` are the
-    records to store before the answer is given.
+    training. `waited` is how many seconds the mail has waited, set when its triplet passes for the first time; `delay`
+    is the same where its message is told so by a header. `entry` is the line of the list that matched. `triplets` and
+    `clients` are the records to store before the answer is given.
     `detail` is what a reason carries: the attribute that is missing, the source that vouches, the number of the order,
     the reason for which the mail would have been deferred.
     """
@@ -82,6 +90,7 @@ class Decision(NamedTuple):
     clients: tuple[StoredRecord, ...] = ()
     notes: tuple[Note, ...] = ()
     detail: str = ""
+    waited: int | None = None
 
 
 class Question(NamedTuple):

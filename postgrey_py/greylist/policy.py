@@ -144,8 +144,9 @@ class Policy:
                 notes += (Note.CLIENT_TRUSTED,)
         # Once for each message; without an instance every request is one.
         is_told = request.instance is None or request.instance not in records.instances
-        delay = now - first_seen if is_told else None
-        return Decision(_PASS, _TRIPLET_FOUND, 0, delay, None, triplets, clients, notes)
+        waited = now - first_seen
+        delay = waited if is_told else None
+        return Decision(_PASS, _TRIPLET_FOUND, 0, delay, None, triplets, clients, notes, "", waited)
 
     def _find_order(self, question: Question, clock: int) -> tuple[Reason, str] | None:
         """Return by what order this mail is not deferred now, whatever time it says it is."""

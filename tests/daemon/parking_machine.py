@@ -24,6 +24,7 @@ from postgrey_py.daemon.logs import Log
 from postgrey_py.daemon.outage import Outage
 from postgrey_py.daemon.parking import Parking
 from postgrey_py.daemon.replies import Replies
+from postgrey_py.daemon.tally import Tally
 from postgrey_py.database.environment import Environment
 from postgrey_py.database.store import Store
 from postgrey_py.errors import DatabaseError
@@ -254,7 +255,8 @@ class World:
         )
         self.texts = ReplyTexts(SETTINGS, "9.9")
         self.commits = self.commits_type(store, log, self.outage, self.flusher, self.loop, lambda: 0.0)
-        self.decider = self.decider_type(self.policy, self.texts, store, self.commits, self.outage, lambda: NOW)
+        tally = Tally(NOW)
+        self.decider = self.decider_type(self.policy, self.texts, store, self.commits, self.outage, tally, lambda: NOW)
         self.parking = self.decider.use_facts(
             lambda resume: self.parking_type(self.source, resume, self.loop.call_later, DEADLINE, MOST_PARKED)
         )

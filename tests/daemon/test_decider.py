@@ -15,6 +15,7 @@ from postgrey_py.daemon.flusher import Done
 from postgrey_py.daemon.logs import Log
 from postgrey_py.daemon.outage import Outage
 from postgrey_py.daemon.replies import Replies
+from postgrey_py.daemon.tally import Tally
 from postgrey_py.database.environment import Environment
 from postgrey_py.database.reopening import reopen
 from postgrey_py.database.store import Store, Table
@@ -138,7 +139,9 @@ class World:
         log = Log(EventSink(self.events), Level.DEBUG, marks_complaints=True)
         self.outage = Outage(self._reopen, log, time.monotonic)
         self.commits = Commits(self.store, log, self.outage, InstantFlusher(), self.turns)
-        self.decider = Decider(policy, ReplyTexts(settings, "9.9"), self.store, self.commits, self.outage)
+        self.tally = Tally(0)
+        texts = ReplyTexts(settings, "9.9")
+        self.decider = Decider(policy, texts, self.store, self.commits, self.outage, self.tally)
 
     def connect(self, name: str = "client") -> Replies:
         """The output side of a client that tells what it gets."""

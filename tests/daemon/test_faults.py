@@ -102,7 +102,7 @@ def wait_for_greylisting(server: PolicyServer, mail: Mail) -> None:
 
 def left_overs(dbdir: Path) -> list[str]:
     """What is there beside the files of a database."""
-    known = ("postgrey.db", "postgrey_clients.db", "postgrey.lock", "postgrey.control")
+    known = ("postgrey.db", "postgrey_clients.db", "postgrey.lock", "postgrey.control", "postgrey.history")
     names = [path.name for path in dbdir.iterdir()]
     return [name for name in names if name not in known and not name.startswith(("log.0", "__db.0"))]
 

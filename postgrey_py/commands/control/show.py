@@ -34,10 +34,32 @@ def show_status(status: Mapping[str, Any]) -> str:
             f" {format_time(one['read'])}: {' '.join(safe(path) for path in one['files'])}"
         )
         lines += [f"  {safe(text)}" for text in one["unused"]]
+    lines += show_today(status["today"])
     lines += [f"allowed: {show_allowance(one).rstrip()}" for one in status["allowances"]]
     outage = status["outage"]
     lines.append(f"outages since the start: {outage['times']}, {outage['passed']} requests passed because of them")
     return "".join(f"{line}\n" for line in lines)
+
+
+def show_today(today: Mapping[str, Any]) -> list[str]:
+    """Return the lines about the decisions since midnight, the most frequent reason first."""
+    decisions = sorted(today["decisions"], key=lambda one: -one["count"])
+    lines = [f"today: {sum(one['count'] for one in decisions) + today['unseen']} decisions"]
+    for action, word in (("greylist", "deferred"), ("pass", "passed")):
+        these = [one for one in decisions if one["action"] == action]
+        reasons = [f"{one['reason']} {one['count']}" for one in these]
+        number = sum(one["count"] for one in these)
+        if action == "pass" and today["unseen"]:
+            number += today["unseen"]
+            reasons.append(f"database down {today['unseen']}")
+        lines.append(f"  {word} {number}{': ' if reasons else ''}{', '.join(reasons)}")
+    delays = today["delays"]
+    if delays["count"]:
+        lines.append(
+            f"  came back and passed: {delays['count']}, after {format_duration(delays['median'])} (median),"
+            f" {format_duration(delays['p95'])} (95 %)"
+        )
+    return lines
 
 
 def show_allowance(one: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import Protocol
 from postgrey_py.daemon.decider import Decider
 from postgrey_py.daemon.orders import Orders
 from postgrey_py.daemon.outage import Outage
+from postgrey_py.daemon.tally import Tally
 from postgrey_py.daemon.upkeep import Upkeep
 from postgrey_py.daemon.whitelists import WhitelistFiles
 from postgrey_py.daemon.worker import Worker
@@ -38,6 +39,7 @@ class Engine:
     whitelists: WhitelistFiles
     upkeep: Upkeep
     orders: Orders
+    tally: Tally
     worker: Worker
     connections: Callable[[], int]
     clock: Callable[[], float]

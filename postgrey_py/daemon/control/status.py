@@ -15,11 +15,13 @@ from postgrey_py.daemon.control.arguments import NoArguments
 from postgrey_py.daemon.control.connections import Send
 from postgrey_py.daemon.control.engine import Engine
 from postgrey_py.daemon.control.orders import describe_allowance, describe_pause
+from postgrey_py.daemon.tally import quantile
 from postgrey_py.daemon.whitelists import WhitelistFiles
 from postgrey_py.database.environment import CLIENTS, TRIPLETS
 from postgrey_py.database.maintenance import SLICE_RECORDS
 from postgrey_py.database.store import Table
 from postgrey_py.errors import DatabaseError
+from postgrey_py.greylist.decision import DEFERRING, Action, Reason
 from postgrey_py.greylist.whitelists import KINDS
 from postgrey_py.protocol.control import to_wire
 
@@ -49,6 +51,7 @@ async def status(engine: Engine, _user: str, _: NoArguments, __: Send) -> object
         "databases": await _describe_databases(engine),
         "clean_up": _describe_clean_up(engine, now),
         "lists": describe_lists(engine.whitelists),
+        "today": _describe_today(engine, int(now)),
         "outage": {
             "down": engine.outage.is_down,
             "times": engine.outage.times,
@@ -89,6 +92,31 @@ def describe_lists(lists: WhitelistFiles) -> dict[str, Any]:
             "read": int(lists.read_at[kind]),
         }
         for kind in KINDS
+    }
+
+
+def _describe_today(engine: Engine, now: int) -> dict[str, Any]:
+    """Return the decisions since midnight, and how long mail waited that came back and passed."""
+    local = time.localtime(now)
+    midnight = now - (local.tm_hour * 60 + local.tm_min) * 60 - local.tm_sec
+    today = engine.tally.since(midnight, now)
+    return {
+        "since": midnight,
+        "decisions": [
+            {
+                "action": (Action.GREYLIST if reason in DEFERRING else Action.PASS).text,
+                "reason": reason.text,
+                "count": today.counts[reason.number],
+            }
+            for reason in Reason
+            if today.counts[reason.number]
+        ],
+        "unseen": today.unseen,
+        "delays": {
+            "count": today.returns(),
+            "median": quantile(today.waits, 0.5),
+            "p95": quantile(today.waits, 0.95),
+        },
     }
 
 

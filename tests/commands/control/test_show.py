@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from postgrey_py.commands.control.show import format_duration, safe, show_allowance, show_decision
+from postgrey_py.commands.control.show import format_duration, safe, show_allowance, show_decision, show_today
 
 DECISION: dict[str, Any] = {
     "time": 1_700_000_000,
@@ -76,3 +76,26 @@ def test_allowance_in_a_line() -> None:
     assert line.startswith("7: sender example.com, recipient bob@example.org until 20")
     assert line.endswith(", for a single mail, by root (the code)\n")
     assert ", used, by root" in show_allowance({**one, "used": True})
+
+
+def test_today_tells_reasons_and_waits() -> None:
+    today = {
+        "decisions": [
+            {"action": "greylist", "reason": "new", "count": 2},
+            {"action": "pass", "reason": "client AWL", "count": 1},
+            {"action": "greylist", "reason": "early-retry", "count": 7},
+        ],
+        "unseen": 3,
+        "delays": {"count": 4, "median": 310, "p95": 3661},
+    }
+    assert show_today(today) == [
+        "today: 13 decisions",
+        "  deferred 9: early-retry 7, new 2",
+        "  passed 4: client AWL 1, database down 3",
+        "  came back and passed: 4, after 5m 10s (median), 1h 1m (95 %)",
+    ]
+
+
+def test_today_of_a_server_that_nobody_has_asked() -> None:
+    today = {"decisions": [], "unseen": 0, "delays": {"count": 0, "median": None, "p95": None}}
+    assert show_today(today) == ["today: 0 decisions", "  deferred 0", "  passed 0"]
