@@ -14,7 +14,7 @@ RUN_PACKAGES = python3 python3-venv python3-dev gcc libc6-dev libdb5.3-dev
 # What the tests need beside that: Perl Postgrey's modules, Berkeley DB's tools, a real Postfix, checkers of man pages,
 # shell scripts and XML, the shell of illumos, time zones, a compressor, a browser; what makes Debian roots.
 TEST_PACKAGES = $(RUN_PACKAGES) chromium-headless-shell perl db5.3-util postfix mandoc man-db procps mount zsh \
-	ksh93u+m libxml2-utils shellcheck git iproute2 mmdebstrap netcat-openbsd nftables patch tzdata zstd \
+	ksh93u+m libxml2-utils shellcheck git iproute2 mmdebstrap netcat-openbsd nftables patch prometheus tzdata zstd \
 	python3-bsddb3 libberkeleydb-perl libio-multiplex-perl libnet-dns-perl libnet-rblclient-perl libnet-server-perl \
 	libnetaddr-ip-perl libparse-syslog-perl
 

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from postgrey_py.daemon.flusher import Done
 from postgrey_py.daemon.logs import Log
+from postgrey_py.daemon.meter import Meter
 from postgrey_py.daemon.outage import Outage
 from postgrey_py.daemon.replies import Slot
 from postgrey_py.database.store import Store
@@ -54,7 +55,7 @@ class Timer(Protocol):
 class Commits:
     """Answers that are not sent yet, and the way of their records to the disk. One per server.
 
-    `stopwatch` measures flushes, in seconds.
+    `stopwatch` measures flushes, in seconds. `meter` is told of turns, flushes and answers, if there is one.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Commits:
         flusher: FlushThread,
         loop: Loop,
         stopwatch: Callable[[], float] = time.perf_counter,
+        meter: Meter | None = None,
     ) -> None:
         self._store = store
         self._log = log
@@ -72,6 +74,7 @@ class Commits:
         self._flusher = flusher
         self._loop = loop
         self._stopwatch = stopwatch
+        self._meter = meter
         self._is_scheduled = False
         # How the database has failed in this turn.
         self.failure: DatabaseError | None = None
@@ -111,8 +114,7 @@ class Commits:
             self._is_scheduled = False
             answers: list[Slot] = []
             try:
-                answers = self._decided[:]
-                self._decided.clear()
+                answers = self._take_decided()
                 self._written += (answer for answer in answers if answer.is_stored)
                 # What left no record has nothing to wait for.
                 self._release([answer for answer in answers if not answer.is_stored])
@@ -126,13 +128,20 @@ class Commits:
         self._is_scheduled = False
         answers: list[Slot] = []
         try:
-            answers = self._written + self._decided
+            answers = self._written + self._take_decided()
             self._written.clear()
-            self._decided.clear()
             self._settle(answers, is_alone)
         except MemoryError:
             self._forsake(answers, self._written, self._decided)
             self._abort()
+
+    def _take_decided(self) -> list[Slot]:
+        """Return the requests of the turn, which is over."""
+        answers = self._decided[:]
+        if self._meter is not None:
+            self._meter.decided(answers)
+        self._decided.clear()
+        return answers
 
     def _settle(self, answers: list[Slot], is_alone: bool) -> None:
         failure, self.failure = self.failure, None
@@ -231,6 +240,8 @@ class Commits:
         self.settle()
 
     def _learn(self, seconds: float) -> None:
+        if self._meter is not None:
+            self._meter.flushes.observe(seconds)
         self._flush_seconds = seconds if self._flush_seconds is None else min(seconds, self._last_flush)
         self._last_flush = seconds
 
@@ -244,6 +255,8 @@ class Commits:
             self._log.write(lines)
         for replies in sending:
             replies.send()
+        if self._meter is not None:
+            self._meter.answered(answers)
 
     def _forsake(self, *answers: list[Slot]) -> None:
         """Close the connections of these answers, for which memory has run out, so that they are asked for again."""

@@ -29,6 +29,7 @@ class Connection(asyncio.BufferedProtocol):
         self._reception = reception
         self._replies = Replies(self._write, self._close, self._give_up)
         self._owed = self._replies.owed
+        self._meter = reception.meter
         self._open = reception.connections.open
         self._touch = reception.connections.touch
         self._reader = RequestReader(reception.shape)
@@ -69,6 +70,8 @@ class Connection(asyncio.BufferedProtocol):
         try:
             requests = self._reader.feed(reception.input[:size])
             if requests:
+                if self._meter is not None:
+                    self._meter.arrived()
                 if not self._has_asked:
                     self._has_asked = True
                     reception.connections.drop_newcomer(self)

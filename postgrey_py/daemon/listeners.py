@@ -80,8 +80,15 @@ def bind_listeners(
     return listeners
 
 
-def find_endpoints(spec: str) -> list[Endpoint]:
-    """Return all that this value of --inet stands for, each once. Raises StartupError.
+def bind_metrics(spec: str) -> list[socket.socket]:
+    """Bind the addresses of --metrics, and listen on none of them yet. Raises StartupError."""
+    found = find_endpoints(spec, "--metrics")
+    wildcards = {one for one in found if one.host == _WILDCARDS[one.family]}
+    return _bind_inet(spec, [one for one in found if not one.is_covered(wildcards - {one})], True, "--metrics")
+
+
+def find_endpoints(spec: str, option: str = "--inet") -> list[Endpoint]:
+    """Return all that this value of `option` stands for, each once. Raises StartupError.
 
     An IPv6 address that carries an IPv4 address is that IPv4 address.
     """
@@ -92,7 +99,7 @@ def find_endpoints(spec: str) -> list[Endpoint]:
         )
     except (socket.gaierror, UnicodeError) as error:
         reason = error.strerror if isinstance(error, socket.gaierror) else "that is no host name"
-        raise StartupError(f"--inet={spec}: can't find {host}, port {port}: {reason}") from error
+        raise StartupError(f"{option}={spec}: can't find {host}, port {port}: {reason}") from error
     endpoints: dict[Endpoint, None] = {}
     for family, _, _, _, address in found:
         if family in _WILDCARDS:
@@ -153,7 +160,9 @@ def _endpoint(family: int, address: tuple[object, ...]) -> Endpoint:
     return Endpoint(family, host, port)
 
 
-def _bind_inet(spec: str, endpoints: Sequence[Endpoint], is_needed: bool) -> list[socket.socket]:
+def _bind_inet(
+    spec: str, endpoints: Sequence[Endpoint], is_needed: bool, option: str = "--inet"
+) -> list[socket.socket]:
     """Bind these; one that this machine does not have is left out, unless all are so and `is_needed`."""
     bound: list[socket.socket] = []
     missing: OSError | None = None
@@ -171,8 +180,8 @@ def _bind_inet(spec: str, endpoints: Sequence[Endpoint], is_needed: bool) -> lis
                 continue
             close_listeners(bound)
             place = f"{endpoint.host}, port {endpoint.port}"
-            raise StartupError(f"--inet={spec}: can't listen on {place}: {error.strerror}") from error
+            raise StartupError(f"{option}={spec}: can't listen on {place}: {error.strerror}") from error
     if missing is not None and not bound and is_needed:
         host, port = split_listener(spec)
-        raise StartupError(f"--inet={spec}: can't listen on {host}, port {port}: {missing.strerror}")
+        raise StartupError(f"{option}={spec}: can't listen on {host}, port {port}: {missing.strerror}")
     return bound

@@ -14,7 +14,7 @@ from postgrey_py import __version__
 from postgrey_py.commandline import INFORMATION, show_information, writing_output
 from postgrey_py.daemon.background import Readiness, detach
 from postgrey_py.daemon.check import check
-from postgrey_py.daemon.listeners import bind_listeners, close_listeners
+from postgrey_py.daemon.listeners import bind_listeners, bind_metrics, close_listeners
 from postgrey_py.daemon.logs import Log, find_syslog_trouble, open_log
 from postgrey_py.daemon.options import CommandLine, make_parser, parse_command_line
 from postgrey_py.daemon.pidfile import Pidfile
@@ -98,8 +98,10 @@ def _run(command_line: CommandLine, arguments: list[str], passed: list[PassedSoc
                 )
             listeners = bind_listeners(settings, account, passed)
             cleanup.callback(close_listeners, listeners)
+            web = _bind_metrics(settings, log)
+            cleanup.callback(close_listeners, web)
             if settings.daemonize:
-                readiness = detach(listeners)
+                readiness = detach([*listeners, *web])
                 # The first log's socket is closed now, and had the process id of the parent.
                 log = open_log(settings)
                 if settings.pidfile is not None:
@@ -118,7 +120,8 @@ def _run(command_line: CommandLine, arguments: list[str], passed: list[PassedSoc
             spare_garbage_collector()
             texts = ReplyTexts(settings, __version__)
             serve(
-                lambda loop: Server(settings, texts, store, whitelists, log, listeners, loop, control), readiness.ready
+                lambda loop: Server(settings, texts, store, whitelists, log, listeners, loop, control, web),
+                readiness.ready,
             )
     except PostgreyError as error:
         # Only now, when everything is put away: whoever hears of it may start another at once.
@@ -144,6 +147,17 @@ def describe_settings(settings: Settings) -> str:
         f" client lists: {' '.join(settings.whitelist_clients)},"
         f" recipient lists: {' '.join(settings.whitelist_recipients)}"
     )
+
+
+def _bind_metrics(settings: Settings, log: Log) -> list[socket.socket]:
+    """Bind where the page and the metrics are to be. Where that is not possible the log says so, and mail goes on."""
+    if settings.metrics is None:
+        return []
+    try:
+        return bind_metrics(settings.metrics)
+    except StartupError as error:
+        log.complain(f"{error}; there are no metrics")
+        return []
 
 
 def _bind_control(settings: Settings, log: Log) -> socket.socket | None:

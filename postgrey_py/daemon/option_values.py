@@ -7,6 +7,7 @@ import argparse
 import os
 import re
 from collections.abc import Callable
+from importlib.util import find_spec
 
 from postgrey_py.greylist.settings import NO_CONTROL, SECONDS_PER_DAY, SECONDS_PER_HOUR
 
@@ -17,6 +18,9 @@ AUTO_WHITELIST_CLIENTS = 5
 MAX_DELAY = 365 * SECONDS_PER_DAY
 _MAX_DAYS = 36500
 _MAX_COUNT = 1_000_000_000
+
+# Packages of the extra `web` and what they are imported as.
+_WEB = {"aiohttp": "aiohttp", "prometheus-client": "prometheus_client"}
 
 
 def read_text(value: str) -> str | None:
@@ -38,6 +42,18 @@ def read_path(value: str) -> str:
 def read_control(value: str) -> str:
     """Return this path made absolute, or "none" as it is."""
     return value if value == NO_CONTROL else read_path(value)
+
+
+def read_metrics(value: str) -> str:
+    """Return a listener as it is written, if `split_listener` understands it and the libraries for it are there."""
+    split_listener(value)
+    missing = [package for package, module in _WEB.items() if find_spec(module) is None]
+    if missing:
+        raise argparse.ArgumentTypeError(
+            f"this needs the Python {'package' if len(missing) == 1 else 'packages'} {' and '.join(missing)}:"
+            f" pip install 'postgrey-py[web]', or apt install {' '.join(f'python3-{package}' for package in missing)}"
+        )
+    return value
 
 
 def number_up_to(maximum: int, unit: str = "") -> Callable[[str], int]:

@@ -21,6 +21,7 @@ from postgrey_py.daemon.option_values import (
     read_days,
     read_listen_queue_size,
     read_listener,
+    read_metrics,
     read_path,
     read_retry_window,
     read_socket_mode,
@@ -184,6 +185,12 @@ def make_parser() -> Parser:
         type=read_days,
         metavar="N",
         help=f"forget what was not seen for N days (default: {defaults.max_age // days})",
+    )
+    value(
+        "metrics",
+        type=read_metrics,
+        metavar="[HOST:]PORT",
+        help="serve a page about the server, and its metrics, here (without HOST: on localhost)",
     )
     flag("noaction", "no-action", "n", help=argparse.SUPPRESS)
     value("pidfile", type=read_path, metavar="PATH", help="write the process id here (with --daemonize)")

@@ -13,6 +13,7 @@ from postgrey_py.daemon.decider import Decider
 from postgrey_py.daemon.flood import Flood
 from postgrey_py.daemon.logs import Log
 from postgrey_py.daemon.memory import Shortage
+from postgrey_py.daemon.meter import Meter
 from postgrey_py.greylist.loglines import Level, LogLine
 from postgrey_py.greylist.settings import Settings
 from postgrey_py.protocol.reader import RequestShape
@@ -47,15 +48,24 @@ class Guest(Protocol):
 class Reception:
     """The state that all connections share. One per server.
 
-    `clock` is that of the event loop, `most` how many connections there may be.
+    `clock` is that of the event loop, `most` how many connections there may be. `meter` is told of requests, if there
+    is one.
     """
 
     def __init__(
-        self, decider: Decider, commits: Commits, log: Log, clock: Callable[[], float], settings: Settings, most: int
+        self,
+        decider: Decider,
+        commits: Commits,
+        log: Log,
+        clock: Callable[[], float],
+        settings: Settings,
+        most: int,
+        meter: Meter | None = None,
     ) -> None:
         self.decider = decider
         self.commits = commits
         self.clock = clock
+        self.meter = meter
         self.is_exim = settings.exim
         self.slot_bytes = SLOT_BYTES + len(settings.greylist_text) + len(settings.x_greylist_header)
         self.connections: Connections[Guest] = Connections()

@@ -14,16 +14,18 @@ class Slot:
 
     When the request is decided it gets `octets` and `lines` for the log. `is_stored` tells that the decision left
     records, and may be told only when they are on the disk; `is_counted` that the request passes because of an outage
-    that has been told of it. The reply is sent once it `is_ready`.
+    that has been told of it. The reply is sent once it `is_ready`. `began` is when its turn began, where that is
+    measured.
     """
 
-    __slots__ = ("is_counted", "is_ready", "is_stored", "lines", "octets", "replies")
+    __slots__ = ("began", "is_counted", "is_ready", "is_stored", "lines", "octets", "replies")
 
     def __init__(self, replies: Replies) -> None:
         self.replies = replies
         self.octets = b""
         self.lines: Sequence[LogLine] = ()
         self.is_stored = self.is_counted = self.is_ready = False
+        self.began = 0.0
         replies.owed.append(self)
 
 

@@ -13,8 +13,8 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from postgrey_py.daemon.acceptor import Acceptor
 from postgrey_py.daemon.commits import Commits
@@ -27,9 +27,11 @@ from postgrey_py.daemon.history import History
 from postgrey_py.daemon.listeners import close_listeners, describe_listener
 from postgrey_py.daemon.logs import Log
 from postgrey_py.daemon.memory import run_to_the_end
+from postgrey_py.daemon.meter import Meter
 from postgrey_py.daemon.orders import Orders
 from postgrey_py.daemon.outage import Outage
 from postgrey_py.daemon.reception import Reception
+from postgrey_py.daemon.survey import Survey
 from postgrey_py.daemon.systemd import keep_watchdog_calm
 from postgrey_py.daemon.tally import Tally
 from postgrey_py.daemon.upkeep import Upkeep
@@ -43,6 +45,9 @@ from postgrey_py.greylist.policy import Policy
 from postgrey_py.greylist.settings import Settings
 from postgrey_py.greylist.texts import ReplyTexts
 
+if TYPE_CHECKING:
+    from postgrey_py.daemon.web.site import Site
+
 # Connections that the system may hold for us until we accept them; 1.37 takes the system's largest number too.
 LISTEN_QUEUE_SIZE = socket.SOMAXCONN
 
@@ -54,7 +59,10 @@ LAST_REQUESTS_SECONDS = 0.25
 
 
 class Server:
-    """Everything that lives as long as the event loop. `control` is the control socket, bound; None for none."""
+    """Everything that lives as long as the event loop.
+
+    `control` is the control socket, None for none, and `web` are the sockets of --metrics, all of them bound.
+    """
 
     def __init__(
         self,
@@ -66,6 +74,7 @@ class Server:
         listeners: list[socket.socket],
         loop: asyncio.AbstractEventLoop,
         control: socket.socket | None = None,
+        web: Sequence[socket.socket] = (),
     ) -> None:
         self._settings = settings
         self._log = log
@@ -73,7 +82,8 @@ class Server:
         self._worker = Worker()
         self._outage = Outage(self._reopen, log, loop.time)
         self._flusher = Flusher(loop.call_soon_threadsafe)
-        self._commits = Commits(store, log, self._outage, self._flusher, loop)
+        self._meter = Meter() if web else None
+        self._commits = Commits(store, log, self._outage, self._flusher, loop, meter=self._meter)
         self._orders = Orders(settings.dbdir, log, time.time)
         self._tally = Tally(int(time.time()), lambda: self._outage.passed_in_all)
         in_place = store.environment.is_in_place
@@ -91,8 +101,9 @@ class Server:
         )
         self._orders.changed = lambda _: self._renew_policy()
         self._upkeep = Upkeep(store, settings, log, self._outage, self._worker, self._commits.settle)
+        self._survey = Survey(store, settings, self._upkeep, time.time)
         most = max(1, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED_DESCRIPTORS)
-        self._reception = Reception(self._decider, self._commits, log, loop.time, settings, most)
+        self._reception = Reception(self._decider, self._commits, log, loop.time, settings, most, self._meter)
         self._connections = self._reception.connections
         self.shortage = self._reception.shortage
         self._acceptor = Acceptor(listeners, self._reception, log, loop)
@@ -100,6 +111,7 @@ class Server:
         self._listeners = listeners
         self._loop = loop
         self._control_socket = control
+        self._web = web
         self._stop_wanted = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -124,7 +136,9 @@ class Server:
         for listener in self._listeners:
             self._log.line(Level.NOTICE, f"listening on {describe_listener(listener)}")
         self._acceptor.start()
-        control = await self._start_control()
+        engine = self._make_engine()
+        control = await self._start_control(engine)
+        site = await self._start_site(engine)
         keep_doing = self.shortage.keep_doing
         jobs = [
             self._start(work)
@@ -136,11 +150,15 @@ class Server:
                 keep_doing(lambda: self._history.keep(self._worker)),
             )
         ]
+        if site is not None:
+            jobs.append(self._start(keep_doing(self._survey.repeat)))
         ready()
         jobs.append(self._start(keep_doing(lambda: keep_watchdog_calm(os.environ))))
         await self._stop_wanted.wait()
         if control is not None:
             await control.close()
+        if site is not None:
+            await site.close()
         self._acceptor.stop()
         close_listeners(self._listeners)
         for job in jobs:
@@ -158,11 +176,9 @@ class Server:
         self._worker.close()
         self._flusher.close()
 
-    async def _start_control(self) -> ControlConnections | None:
-        """Listen on the control socket, if there is one."""
-        if self._control_socket is None:
-            return None
-        engine = Engine(
+    def _make_engine(self) -> Engine:
+        """Return the parts of the server that its administrator asks about."""
+        return Engine(
             settings=self._settings,
             store=self._store,
             outage=self._outage,
@@ -178,9 +194,31 @@ class Server:
             listeners=[describe_listener(listener) for listener in self._listeners],
             reload=self._reload,
         )
+
+    async def _start_control(self, engine: Engine) -> ControlConnections | None:
+        """Listen on the control socket, if there is one."""
+        if self._control_socket is None:
+            return None
         control = ControlConnections(lambda call, user, send: answer(engine, call, user, send), self._log)
         await control.start(self._control_socket)
         return control
+
+    async def _start_site(self, engine: Engine) -> Site | None:
+        """Serve the page and the metrics, if they are wanted."""
+        if self._meter is None:
+            return None
+        try:
+            # Libraries that nobody else needs.
+            from postgrey_py.daemon.web.site import Site
+
+            site = Site(engine, self._meter, self._survey, self._log)
+            await site.start(self._web)
+        except Exception as error:  # noqa: BLE001 - whatever other libraries do, mail goes on
+            self._log.complain(f"--metrics={self._settings.metrics}: there are no metrics: {error!r}")
+            return None
+        for listener in self._web:
+            self._log.line(Level.NOTICE, f"metrics and page on {describe_listener(listener)}")
+        return site
 
     async def _await_newcomers(self) -> None:
         """Wait, but not for long, until everybody who was accepted has asked."""

@@ -77,6 +77,8 @@ class Upkeep:
         # Who waits for the end of the next clean-up: told what was done, or why it was not.
         self._waiting: list[asyncio.Future[CleanUp | str]] = []
         self.last_clean_up: CleanUp | None = None
+        # Of the table that is being cleaned up; None while there is no clean-up.
+        self.progress: Count | None = None
         # By the clock of time.monotonic.
         self.next_clean_up: float | None = None
         # Up to this time, by the steady clock, another wish is an order.
@@ -219,8 +221,11 @@ class Upkeep:
         return CleanUp(time.time(), counts)
 
     async def _clean_up_table(self, table: Table, name: str, is_old: Callable[[bytes], bool]) -> Count:
-        count = Count()
-        await self.in_slices(expire(table, is_old, count))
+        count = self.progress = Count()
+        try:
+            await self.in_slices(expire(table, is_old, count))
+        finally:
+            self.progress = None
         self._log.line(
             Level.WARNING, f"cleaning {name} database finished. before: {count.before}, after: {count.after}"
         )

@@ -53,9 +53,10 @@ class Reason(enum.Enum):
         self.has_values = has_values
         self.number = len(type(self).__members__)
 
-
-# Those of the action GREYLIST; all others pass.
-DEFERRING = (Reason.NEW, Reason.EARLY_RETRY)
+    @property
+    def defers(self) -> bool:
+        """Whether mail is deferred by this rule; by all others it passes."""
+        return self in (Reason.NEW, Reason.EARLY_RETRY)
 
 
 def deferral_text(reason: Reason, wait: int) -> str:

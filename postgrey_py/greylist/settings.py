@@ -99,6 +99,8 @@ class Settings:
     unix: tuple[str, ...] = ()
     socketmode: int = 0o666
     listen_queue_size: int | None = None
+    # Where the page and the metrics are, as [HOST:]PORT; None for nowhere.
+    metrics: str | None = None
     user: str | None = None
     group: str | None = None
     daemonize: bool = False

@@ -76,6 +76,24 @@ def test_test_times_may_be_ignored() -> None:
     assert parse("--ignore-test-time").ignore_test_time
 
 
+def test_metrics() -> None:
+    assert parse("--metrics=9115").metrics == "9115"
+    assert parse("--metrics=[::1]:9115").metrics == "[::1]:9115"
+    assert parse().metrics is None
+
+
+@pytest.mark.parametrize("value", ["", "x", "70000", "host:", "1:2:99999"])
+def test_metrics_need_a_port(value: str) -> None:
+    with pytest.raises(UsageError, match=r"--metrics: .* is not \[HOST:\]PORT"):
+        parse(f"--metrics={value}")
+
+
+def test_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("postgrey_py.daemon.option_values.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"aiohttp and prometheus-client: pip install 'postgrey-py\[web\]'"):
+        parse("--metrics=9115")
+
+
 def test_training() -> None:
     assert parse("--training").training
 
@@ -163,7 +181,17 @@ VALUES: dict[str, list[tuple[str, str, object]]] = {
 LISTENERS = ("inet", "i")
 ACTIONS = {"help": "help", "h": "help", "man": "man", "version": "version"}
 OTHERS = {
-    *("check", "control", "ignore-test-time", "print-startup-file", "lookup-by-subnet", "noaction", "no-action", "n"),
+    *(
+        "check",
+        "control",
+        "ignore-test-time",
+        "metrics",
+        "print-startup-file",
+        "lookup-by-subnet",
+        "noaction",
+        "no-action",
+        "n",
+    ),
     "training",
 }
 

@@ -21,7 +21,7 @@ from postgrey_py.database.environment import CLIENTS, TRIPLETS
 from postgrey_py.database.maintenance import SLICE_RECORDS
 from postgrey_py.database.store import Table
 from postgrey_py.errors import DatabaseError
-from postgrey_py.greylist.decision import DEFERRING, Action, Reason
+from postgrey_py.greylist.decision import Action, Reason
 from postgrey_py.greylist.whitelists import KINDS
 from postgrey_py.protocol.control import to_wire
 
@@ -104,7 +104,7 @@ def _describe_today(engine: Engine, now: int) -> dict[str, Any]:
         "since": midnight,
         "decisions": [
             {
-                "action": (Action.GREYLIST if reason in DEFERRING else Action.PASS).text,
+                "action": (Action.GREYLIST if reason.defers else Action.PASS).text,
                 "reason": reason.text,
                 "count": today.counts[reason.number],
             }

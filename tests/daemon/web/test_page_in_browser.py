@@ -12,9 +12,13 @@ import pytest
 
 from postgrey_py.daemon.web.page import HEADERS, render
 from postgrey_py.daemon.web.view import View
+from tests.daemon.conftest import StartServer
+from tests.daemon.processes import wait_until
+from tests.daemon.web.serving import WebServer
 from tests.daemon.web.test_page import VIEWS
 from tests.daemon.web.views import busy_view
 from tests.support.browser import Page, open_browser
+from tests.support.policy import PolicyClient
 
 # Style that no hash allows.
 PLANTED = b'<p style="color: red">planted</p><style>p { color: red }</style><script>planted()</script>'
@@ -152,3 +156,36 @@ def test_every_layer_is_painted_in_its_colour(page: Page, host: Host, tmp_path: 
     fills = page.evaluate("[...document.querySelectorAll('.chart path')].map(path => getComputedStyle(path).fill)")
     assert len(fills) == len(set(fills)) == 6
     assert "rgb(0, 0, 0)" not in fills
+
+
+HOSTILE = '"><img src=x onerror=alert(1)><script>alert(2)</script>'
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_page_of_a_real_server_under_hostile_traffic(
+    scheme: str, page: Page, start: StartServer, tmp_path: Path
+) -> None:
+    clients = tmp_path / "clients'<script>"
+    clients.write_text(f"example.com\n{HOSTILE}\n")
+    web = WebServer(start, f"--whitelist-clients={clients}", f"--hostname={HOSTILE}", "--delay=1")
+    with PolicyClient(web.server.port) as client:
+        for number in range(40):
+            client.ask(sender=f"{HOSTILE}@example.com", recipient=f"{HOSTILE}{number}@example.org", client_name=HOSTILE)
+            client.ask(client_address=HOSTILE)
+            client.ask(client_address=f"198.51.{number}.1", policy_test_time=str(1_700_000_000))
+            client.ask(client_address=f"198.51.{number}.1", policy_test_time=str(1_700_000_300))
+
+        def is_shown() -> bool:
+            client.ask()
+            page.complaints.clear()
+            page.open(web.url, 360, scheme=scheme)
+            return bool(page.evaluate("document.querySelectorAll('.chart path').length"))
+
+        wait_until(is_shown)
+    assert page.evaluate("document.scripts.length + document.images.length") == 0
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    assert page.complaints == []
+    text = page.evaluate("document.body.textContent")
+    # Of people nothing is shown but networks.
+    assert "example.org" not in text
+    assert "How long mail waited" in text
