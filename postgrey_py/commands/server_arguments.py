@@ -36,6 +36,7 @@ class ServerFields(TypedDict, total=False):
     max_age: int | None
     privacy: bool | None
     retry_window: int | None
+    training: bool | None
     whitelist_clients: list[str] | None
     whitelist_recipients: list[str] | None
 
@@ -138,6 +139,7 @@ _READERS: dict[str, tuple[str, Any]] = {
     "max-age": ("max_age", _days),
     "privacy": ("privacy", None),
     "retry-window": ("retry_window", _retry_window),
+    "training": ("training", None),
     "whitelist-clients": ("whitelist_clients", _paths),
     "whitelist-recipients": ("whitelist_recipients", _paths),
 }

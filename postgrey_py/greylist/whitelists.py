@@ -8,7 +8,7 @@ class with `match`, `remarks` and `in_force`, a field of Whitelists, and its nam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TypeAlias
@@ -66,6 +66,17 @@ class ClientList:
             # Not remembered: it may be told another time.
             return None
 
+    def names(self) -> Iterator[tuple[str, Line]]:
+        """Yield the names that are listed, in small letters."""
+        yield from self._names.items()
+        yield from self._below.items()
+
+    def networks(self, bits: int) -> Iterator[tuple[int, int, Line]]:
+        """Yield the networks of addresses of so many bits: the prefix as a number, its length, and the line."""
+        for shift, values in self._networks[bits]:
+            for value, line in values.items():
+                yield value, bits - shift, line
+
     def _match(self, name: str, address: Address) -> Line | None:
         lowered = ascii_lower(name)
         line = _find_suffix(lowered, self._names)
@@ -104,6 +115,11 @@ class RecipientList:
             return self._remembered(recipient)
         except TooSlowError:
             return None
+
+    def names(self) -> Iterator[tuple[str, Line]]:
+        """Yield the domains that are listed, in small letters."""
+        for names in (self._names, self._domains, self._below):
+            yield from ((name, line) for name, line in names.items() if "@" not in name)
 
     def _match(self, recipient: str) -> Line | None:
         lowered = ascii_lower(recipient)

@@ -89,3 +89,13 @@ def test_pause_lets_mail_through_that_is_known_when_it_ends(start_mail_system: S
     assert is_deferred(mail, FIRST)
     assert is_deferred(mail, SECOND)
     assert mail.postfix.complaints() == []
+
+
+def test_deferred_mail_is_explained_from_the_line_in_the_log(start_mail_system: StartMailSystem) -> None:
+    mail = start_mail_system(POSTGREY)
+    assert is_deferred(mail, FIRST)
+    (line,) = [line for line in mail.postfix.log().splitlines() if "NOQUEUE: reject: RCPT" in line]
+    text = order(mail, "explain", f"--line={line}", "--at=+1m")
+    assert text.startswith("DEFERRED: it comes back too early [reason=early-retry]\n")
+    assert f"from {SENDER}, to {RECIPIENT}, " in text
+    assert "first seen" in text

@@ -20,9 +20,15 @@ CONNECT_SECONDS = 10.0
 # More than any line of the server's.
 _MAX_LINE_BYTES = 16 << 20
 
+_NOBODY = (errno.ENOENT, errno.ECONNREFUSED, errno.ENOTDIR)
+
+
+class NoServerError(PostgreyError):
+    """Nobody listens on the control socket."""
+
 
 class Client:
-    """A connection to the server whose control socket is at `path`. Raises PostgreyError."""
+    """A connection to the server whose control socket is at `path`. Raises PostgreyError, NoServerError among them."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -32,7 +38,8 @@ class Client:
             self._socket.connect(path)
         except OSError as error:
             self._socket.close()
-            raise PostgreyError(_explain(path, error)) from None
+            kind = NoServerError if error.errno in _NOBODY else PostgreyError
+            raise kind(_explain(path, error)) from None
         self._socket.settimeout(ANSWER_SECONDS)
         self._file = self._socket.makefile("rb")
 
@@ -79,7 +86,7 @@ class Client:
 
 def _explain(path: str, error: OSError) -> str:
     """Return why the socket can't be used, and what helps."""
-    if error.errno in (errno.ENOENT, errno.ECONNREFUSED, errno.ENOTDIR):
+    if error.errno in _NOBODY:
         return f"no server runs there: {path}: {error.strerror}; is it started, with another --control or --dbdir?"
     if error.errno in (errno.EACCES, errno.EPERM):
         return f"{path} is for root and the user that the server runs as, not for {_own_name()}"

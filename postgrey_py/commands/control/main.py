@@ -8,10 +8,12 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from postgrey_py.commands.command import run_command
-from postgrey_py.commands.control.client import Client
+from postgrey_py.commands.control.client import Client, NoServerError
+from postgrey_py.commands.control.mails import read_log_line, read_operands, read_time
 from postgrey_py.commands.control.options import JSON, NAME, Options, make_options, make_parser
 from postgrey_py.commands.control.show import (
     show_allowance,
@@ -21,9 +23,12 @@ from postgrey_py.commands.control.show import (
     show_reload,
     show_status,
 )
+from postgrey_py.commands.control.show_explanation import show_explanation
+from postgrey_py.commands.control.stopped import explain_from_files, find_settings
 from postgrey_py.commands.server_arguments import ServerFields
 from postgrey_py.commands.server_options import settings_of
 from postgrey_py.errors import PostgreyError, UsageError
+from postgrey_py.protocol.control import to_wire
 
 # For an allowance that does not say.
 DEFAULT_SECONDS = 3600
@@ -35,6 +40,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(options: Options) -> None:
+    if options.command == "explain":
+        _explain(options)
+        return
     client = Client(_find_socket(options))
     with contextlib.closing(client):
         _COMMANDS[options.command](client, options)
@@ -49,6 +57,25 @@ def _find_socket(options: Options) -> str:
     if path is None:
         raise PostgreyError("the server has no control socket (--control=none)")
     return path
+
+
+def _explain(options: Options) -> None:
+    """Have a decision explained by the server or, where none runs, from its files. Raises PostgreyError."""
+    if options.line is not None:
+        mail = read_log_line(options.line, options.name, options.helo)
+    else:
+        client, sender, recipient = options.operands
+        mail = read_operands(client, sender, recipient, options.name, options.helo)
+    at = None if options.at is None else read_time(options.at, datetime.now().astimezone())
+    try:
+        connection = Client(_find_socket(options))
+    except NoServerError as error:
+        print(f"{NAME}: {error}; this is what its files say, allowances and a pause left out", file=sys.stderr)
+        result = explain_from_files(find_settings(options.dbdir, options.server_options), mail, at)
+    else:
+        with contextlib.closing(connection):
+            result = connection.ask("explain", {**{k: to_wire(v) for k, v in mail._asdict().items()}, "at": at})
+    _print(options, result, show_explanation)
 
 
 def _status(client: Client, options: Options) -> None:

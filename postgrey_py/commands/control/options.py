@@ -40,6 +40,11 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
     "allowed": Subcommand("list what is allowed"),
     "clean-up": Subcommand("remove old records now"),
     "disallow": Subcommand("end an allowance", operands=("ID",)),
+    "explain": Subcommand(
+        "tell what becomes of a mail, and why",
+        operands=("CLIENT", "SENDER", "RECIPIENT"),
+        options=("name", "helo", "at", "line"),
+    ),
     "pause": Subcommand("let all mail through", options=("duration",)),
     "reload": Subcommand("read the whitelists again"),
     "resume": Subcommand("end a pause"),
@@ -59,9 +64,13 @@ class Options:
     server_options: str | None
     format: str
     action: str | None
+    at: str | None
     client: str | None
     comment: str | None
     duration: int | None
+    helo: str | None
+    line: str | None
+    name: str | None
     once: bool | None
     recipient: str | None
     sender: str | None
@@ -76,8 +85,9 @@ def make_options(**given: object) -> Options:
     for field in fields(Options):
         if field.name not in (*_COMMON, *command.options) and getattr(options, field.name) is not None:
             raise UsageError(f"--{_OPTION_NAMES.get(field.name, field.name)}: {options.command} has no such option")
-    if len(options.operands) != len(command.operands):
-        wanted = " ".join(command.operands) or "nothing"
+    expected = () if options.line is not None else command.operands
+    if len(options.operands) != len(expected):
+        wanted = " ".join(expected) or "nothing"
         raise UsageError(f"{options.command} is followed by {wanted}, not by {' '.join(options.operands) or 'nothing'}")
     return options
 
@@ -92,6 +102,7 @@ def make_parser() -> Parser:
         NAME, f"Ask a running Postgrey server, and give it orders.\n\n{commands}", usage=f"{NAME} command [option ...]"
     )
     parser.option("action", choices=("pass", "greylist"), help="only decisions with this action")
+    parser.option("at", metavar="TIME", help="as at this time: 14:05, +15m, '2026-11-27 14:05', seconds since 1970")
     parser.option("client", metavar="CLIENT", help="this client: an address, a network, or a name")
     parser.option("comment", metavar="TEXT", help="a note to the allowance")
     parser.option("control", metavar="PATH", help="the server's control socket (default: as the server has it)")
@@ -100,7 +111,10 @@ def make_parser() -> Parser:
         "for", dest="duration", type=read_duration, metavar="TIME", help="for so long: 90s, 15m, 1h, 2d, 1h30m"
     )
     parser.option("format", choices=(TEXT, JSON), default=TEXT, help="text (default) or JSON")
+    parser.option("helo", metavar="NAME", help="what the client calls itself")
     add_common_options(parser)
+    parser.option("line", metavar="LINE", help="the mail of this line of the mail log")
+    parser.option("name", metavar="NAME", help="the client's name, as Postfix has verified it (default: unknown)")
     parser.option("once", action="store_true", default=None, help="for a single mail")
     parser.option("recipient", metavar="RECIPIENT", help="this recipient: an address or a domain")
     parser.option("sender", metavar="SENDER", help="this sender: an address or a domain; <> for bounces")

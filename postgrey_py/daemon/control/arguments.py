@@ -9,8 +9,12 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from postgrey_py.errors import ControlError
+from postgrey_py.protocol.control import from_wire
 
 Arguments = TypeVar("Arguments")
+
+# Of a text.
+MOST_CHARACTERS = 1000
 
 # No time or count that makes sense is larger.
 MOST = 10**12
@@ -44,6 +48,14 @@ def read_arguments(kind: type[Arguments], given: Mapping[str, Any]) -> Arguments
             names = " or ".join(_NAMES[one] for one in wanted)
             raise ControlError(f"the argument {field.name} is {names}, not {_show(value)}", code="bad-argument")
     return kind(**given)
+
+
+def text_of(name: str, value: str) -> str:
+    """Return the value of the argument of this name with a character for each byte. Raises ControlError."""
+    text = from_wire(value.strip())
+    if len(text) > MOST_CHARACTERS or any(ord(letter) < 32 for letter in text):
+        raise ControlError(f"the {name} is too long, or has control characters in it", code="bad-argument")
+    return text
 
 
 def _show(value: object) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from postgrey_py.daemon.control.arguments import NoArguments, read_arguments
 from postgrey_py.daemon.control.connections import Send
 from postgrey_py.daemon.control.engine import Engine
+from postgrey_py.daemon.control.explain import ExplainArguments, explain
 from postgrey_py.daemon.control.orders import (
     AllowArguments,
     DisallowArguments,
@@ -47,6 +48,7 @@ COMMANDS = {
     "allowed": Command(NoArguments, allowed),
     "clean-up": Command(NoArguments, clean_up, LONG_SECONDS),
     "disallow": Command(DisallowArguments, disallow),
+    "explain": Command(ExplainArguments, explain),
     "pause": Command(PauseArguments, pause),
     "reload": Command(NoArguments, reload),
     "resume": Command(NoArguments, resume),

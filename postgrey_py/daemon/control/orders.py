@@ -6,17 +6,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from postgrey_py.daemon.control.arguments import NoArguments
+from postgrey_py.daemon.control.arguments import NoArguments, text_of
 from postgrey_py.daemon.control.connections import Send
 from postgrey_py.daemon.control.engine import Engine
 from postgrey_py.errors import ControlError
 from postgrey_py.greylist.overrides import Allowance, Pause
-from postgrey_py.protocol.control import from_wire, to_wire
+from postgrey_py.protocol.control import to_wire
 
 # An order for longer is an entry of a whitelist.
 MOST_SECONDS = 366 * 24 * 3600
-
-MOST_CHARACTERS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ class PauseArguments:
 
 async def allow(engine: Engine, user: str, arguments: AllowArguments, _: Send) -> object:
     """Let mail through for a while; returns the allowance."""
-    texts = {name: _text(name, getattr(arguments, name)) for name in ("client", "sender", "recipient", "comment")}
+    texts = {name: text_of(name, getattr(arguments, name)) for name in ("client", "sender", "recipient", "comment")}
     until = _end(engine, arguments.seconds)
     allowance = engine.orders.allow(until, **texts, once=arguments.once, by=user)
     await engine.orders.save(engine.worker)
@@ -110,10 +108,3 @@ def _end(engine: Engine, seconds: int) -> int:
             f"{seconds} seconds: an order is for a second at least, and a year at most", code="bad-argument"
         )
     return int(engine.clock()) + seconds
-
-
-def _text(name: str, value: str) -> str:
-    text = from_wire(value.strip())
-    if len(text) > MOST_CHARACTERS or (not text.isprintable() and any(ord(letter) < 32 for letter in text)):
-        raise ControlError(f"the {name} is too long, or has control characters in it", code="bad-argument")
-    return text

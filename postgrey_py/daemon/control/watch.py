@@ -13,7 +13,8 @@ from postgrey_py.errors import ControlError
 from postgrey_py.greylist.decision import Decision
 from postgrey_py.greylist.filters import make_filter
 from postgrey_py.greylist.request import Request
-from postgrey_py.protocol.control import from_wire, to_wire
+from postgrey_py.protocol.control import from_wire
+from postgrey_py.protocol.descriptions import describe_decision
 
 # Decisions that wait for somebody who reads slowly; what comes on top of these is counted only.
 MOST_WAITING = 1000
@@ -52,24 +53,3 @@ async def watch(engine: Engine, _user: str, arguments: WatchArguments, send: Sen
             if lost:
                 told, lost = lost, 0
                 await send({"lost": told})
-
-
-def describe_decision(request: Request, decision: Decision, now: int) -> dict[str, Any]:
-    """Return a decision for the protocol."""
-    entry = decision.entry
-    return {
-        "time": now or None,
-        "action": decision.action.text,
-        "reason": decision.reason.text,
-        "detail": to_wire(decision.detail),
-        "wait": decision.wait,
-        "delay": decision.delay,
-        "entry": None
-        if entry is None
-        else {"file": to_wire(entry.file), "line": entry.number, "text": to_wire(entry.text)},
-        "client_address": to_wire(request.client_address),
-        "client_name": to_wire(request.client_name),
-        "sender": to_wire(request.sender),
-        "recipient": to_wire(request.recipient),
-        "queue_id": to_wire(request.queue_id),
-    }

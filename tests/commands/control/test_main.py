@@ -154,3 +154,29 @@ def test_server_without_a_socket_is_told(tmp_path: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert "the server has no control socket (--control=none)" in done.stderr
+
+
+def test_mail_is_explained(server: PolicyServer, control: Control) -> None:
+    mail = ("192.0.2.7", "alice@example.com", "bob@example.org")
+    assert control("explain", *mail).stdout.startswith("DEFERRED: this mail is new [reason=new]\n")
+    ask(server.port)
+    line = server.log().splitlines()[-1]
+    text = control("explain", f"--line={line}", "--at=+1m").stdout
+    assert text.startswith("DEFERRED: it comes back too early [reason=early-retry]\n")
+    assert "(mail.example.com)" in text
+    assert json.loads(control("explain", *mail, "--at=+6m", "--format=json").stdout)["reason"] == "triplet found"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["192.0.2.7"], "explain is followed by CLIENT SENDER RECIPIENT"),
+        (["192.0.2.7", "a@b", "c@d", "--line=x"], "explain is followed by nothing"),
+        (["--line=x"], "is not understood"),
+        (["192.0.2.7", "a@b", "c@d", "--at=soon"], "is no time such as"),
+        (["mail.example", "a@b", "c@d"], "is no address"),
+        (["192.0.2.7", "a@b", "c@d", "--once"], "--once: explain has no such option"),
+    ],
+)
+def test_wrong_questions_are_told(control: Control, arguments: list[str], text: str) -> None:
+    assert text in control("explain", *arguments, status=2).stderr

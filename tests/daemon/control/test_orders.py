@@ -6,7 +6,8 @@ from __future__ import annotations
 import json
 import os
 
-from postgrey_py.daemon.control.orders import MOST_CHARACTERS, MOST_SECONDS
+from postgrey_py.daemon.control.arguments import MOST_CHARACTERS
+from postgrey_py.daemon.control.orders import MOST_SECONDS
 from tests.daemon.conftest import StartServer
 from tests.support.control import ControlClient
 from tests.support.policy import PolicyClient, ask, make_request

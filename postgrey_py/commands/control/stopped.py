@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""explain without a server: from a copy of the database, the lists, and what is known of the server's options."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from postgrey_py.commands.control.mails import Mail
+from postgrey_py.commands.control.options import NAME
+from postgrey_py.commands.server_arguments import ServerFields
+from postgrey_py.commands.server_options import settings_of
+from postgrey_py.database.snapshot import open_snapshot
+from postgrey_py.greylist.explanation import explain
+from postgrey_py.greylist.policy import Policy, Records
+from postgrey_py.greylist.request import REQUEST_TYPE, read_request
+from postgrey_py.greylist.settings import Settings
+from postgrey_py.greylist.whitelists import ClientList, RecipientList, Watch, Whitelists
+from postgrey_py.listfiles import as_text, read_list_files
+from postgrey_py.protocol.descriptions import describe_explanation
+
+
+def find_settings(dbdir: str | None, server_options: str | None) -> Settings:
+    """Return the settings that the server would have, as far as they decide. Raises PostgreyError."""
+    wanted = ServerFields(
+        auto_whitelist_clients=None,
+        dbdir=dbdir,
+        delay=None,
+        ipv4cidr=None,
+        ipv6cidr=None,
+        lookup_by_host=None,
+        max_age=None,
+        privacy=None,
+        retry_window=None,
+        training=None,
+        whitelist_clients=None,
+        whitelist_recipients=None,
+    )
+    return settings_of(NAME, wanted, server_options)
+
+
+def explain_from_files(settings: Settings, mail: Mail, at: int | None) -> dict[str, Any]:
+    """Return the explanation that a server with these settings would give. Raises PostgreyError.
+
+    Allowances and a pause are not looked at: they are orders to a server.
+    """
+    defaults = Settings()
+    watch = Watch(time.thread_time)
+    lines = []
+    for paths, usual in (
+        (settings.whitelist_clients, defaults.whitelist_clients),
+        (settings.whitelist_recipients, defaults.whitelist_recipients),
+    ):
+        # Those that the server reads by default need not be there.
+        found, complaints = read_list_files(paths, is_named=paths != usual)
+        lines.append(found)
+        for complaint in complaints.values():
+            print(f"{NAME}: {as_text(complaint)}", file=sys.stderr)
+    lists = Whitelists(ClientList(lines[0], watch), RecipientList(lines[1], watch))
+    request = read_request(
+        {
+            "request": REQUEST_TYPE,
+            "client_address": mail.client,
+            "client_name": mail.name,
+            "sender": mail.sender,
+            "recipient": mail.recipient,
+        }
+    )
+    policy = Policy(settings, lists)
+    with open_snapshot(settings.dbdir) as snapshot:
+        records = Records(snapshot.triplets, snapshot.clients)
+        now = int(time.time()) if at is None else at
+        return describe_explanation(explain(policy, lists, settings, request, mail.helo, records, now))
