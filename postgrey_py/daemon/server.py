@@ -187,6 +187,7 @@ class Server:
             upkeep=self._upkeep,
             orders=self._orders,
             tally=self._tally,
+            log=self._log,
             worker=self._worker,
             connections=lambda: len(self._connections.open),
             clock=time.time,

@@ -16,6 +16,7 @@ from postgrey_py.greylist.records import (
     is_record,
     is_trusted,
     parse_record,
+    release,
     seconds_seen,
 )
 from postgrey_py.greylist.settings import SECONDS_PER_DAY, Settings
@@ -196,3 +197,20 @@ def test_clients_are_counted_once_an_hour(last: int | None, due: bool) -> None:
 )
 def test_values_that_look_like_records(value: bytes, ours: bool) -> None:
     assert is_record(value) is ours
+
+
+@pytest.mark.parametrize(
+    ("triplet", "released"),
+    [
+        ((1000, 1000), (800, 800)),
+        ((1000, None), (800, 800)),
+        ((800, 900), (800, 900)),
+        ((100, 100), (100, 100)),
+    ],
+)
+def test_released_triplet_passes_at_its_next_try(triplet: Record, released: Record) -> None:
+    settings = Settings(delay=300)
+    assert release(triplet, 1100, settings) == released
+    assert is_pending(released, 1100, settings)
+    assert not has_passed(released, settings.delay)
+    assert has_passed((released[0], 1100), settings.delay)

@@ -99,3 +99,12 @@ def test_deferred_mail_is_explained_from_the_line_in_the_log(start_mail_system: 
     assert text.startswith("DEFERRED: it comes back too early [reason=early-retry]\n")
     assert f"from {SENDER}, to {RECIPIENT}, " in text
     assert "first seen" in text
+
+
+def test_released_mail_is_delivered_at_the_next_try(start_mail_system: StartMailSystem) -> None:
+    mail = start_mail_system(POSTGREY)
+    assert is_deferred(mail, FIRST)
+    assert order(mail, "release", f"--sender={SENDER}").startswith("1 triplet; the first: ")
+    assert is_deferred(mail, SECOND)
+    (message,) = mail.postfix.send(FIRST)
+    assert message["X-Greylist"].startswith("delayed 30")

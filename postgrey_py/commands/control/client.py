@@ -56,6 +56,16 @@ class Client:
                 return value
         raise self._broken()
 
+    def ask_all(self, command: str, arguments: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """Return what the command sends before its result, and the result. Raises PostgreyError."""
+        items: list[dict[str, Any]] = []
+        for kind, value in self._replies(command, arguments):
+            if kind == "result" and isinstance(value, dict):
+                return items, value
+            if value and isinstance(value, dict):
+                items.append(value)
+        raise self._broken()
+
     def items(self, command: str, arguments: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """Yield what the command sends before its result. Raises PostgreyError."""
         for kind, value in self._replies(command, arguments):

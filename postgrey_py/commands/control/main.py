@@ -24,6 +24,7 @@ from postgrey_py.commands.control.show import (
     show_status,
 )
 from postgrey_py.commands.control.show_explanation import show_explanation
+from postgrey_py.commands.control.show_records import count_changes, show_changes, show_client, show_triplet
 from postgrey_py.commands.control.stopped import explain_from_files, find_settings
 from postgrey_py.commands.server_arguments import ServerFields
 from postgrey_py.commands.server_options import settings_of
@@ -76,6 +77,58 @@ def _explain(options: Options) -> None:
         with contextlib.closing(connection):
             result = connection.ask("explain", {**{k: to_wire(v) for k, v in mail._asdict().items()}, "at": at})
     _print(options, result, show_explanation)
+
+
+def _pending(client: Client, options: Options) -> None:
+    _list(client, options, show_triplet, {**_choice(options), "limit": options.limit})
+
+
+def _trusted(client: Client, options: Options) -> None:
+    arguments = {name: getattr(options, name) for name in ("client", "older", "newer", "limit")}
+    _list(client, options, show_client, arguments)
+
+
+def _list(
+    client: Client, options: Options, show: Callable[[Mapping[str, Any]], str], arguments: Mapping[str, Any]
+) -> None:
+    """Print the records that a command sends, and how many more there are."""
+    items, result = client.ask_all(options.command, arguments)
+    if options.format == JSON:
+        print(json.dumps(items))
+    else:
+        sys.stdout.writelines(show(one) for one in items)
+    if result["count"] > result["sent"]:
+        print(f"{NAME}: {result['count'] - result['sent']} more; --limit=N shows more", file=sys.stderr)
+
+
+def _change(client: Client, options: Options) -> None:
+    """Change records; more than one only with --yes, or when whoever sits there says so."""
+    choice = _choice(options)
+    if not (options.client or options.sender or options.recipient):
+        raise UsageError(f"{options.command}: whose mail? Name --client, --sender or --recipient")
+    wanted = client.ask(options.command, choice)
+    if count_changes(wanted) > 1 and not options.yes:
+        sys.stderr.write(f"{NAME}: {options.command}: {show_changes(wanted)}")
+        if not sys.stdin.isatty():
+            raise UsageError(f"{options.command}: that is more than one record: say --yes")
+        sys.stderr.write("all of these? [y/N] ")
+        sys.stderr.flush()
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise PostgreyError("nothing was changed")
+    result = client.ask(options.command, {**choice, "apply": True}) if count_changes(wanted) else wanted
+    _print(options, result, show_changes)
+
+
+def _choice(options: Options) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in ("client", "sender", "recipient", "older", "newer")}
+
+
+def _trust(client: Client, options: Options) -> None:
+    _print(options, client.ask("trust", {"client": options.operands[0]}), show_client)
+
+
+def _distrust(client: Client, options: Options) -> None:
+    _print(options, client.ask("distrust", {"client": options.operands[0]}), lambda one: f"was: {show_client(one)}")
 
 
 def _status(client: Client, options: Options) -> None:
@@ -163,9 +216,15 @@ _COMMANDS: Mapping[str, Callable[[Client, Options], None]] = {
     "allowed": _allowed,
     "clean-up": _clean_up,
     "disallow": _disallow,
+    "distrust": _distrust,
+    "forget": _change,
     "pause": _pause,
+    "pending": _pending,
+    "release": _change,
     "reload": _reload,
     "resume": _resume,
     "status": _status,
+    "trust": _trust,
+    "trusted": _trusted,
     "watch": _watch,
 }

@@ -32,6 +32,9 @@ class Subcommand(NamedTuple):
     options: tuple[str, ...] = ()
 
 
+# What records are chosen by.
+_CHOICE = ("client", "sender", "recipient", "older", "newer")
+
 SUBCOMMANDS: Mapping[str, Subcommand] = {
     "allow": Subcommand(
         "let mail of a client, sender or recipient through for a while",
@@ -40,15 +43,21 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
     "allowed": Subcommand("list what is allowed"),
     "clean-up": Subcommand("remove old records now"),
     "disallow": Subcommand("end an allowance", operands=("ID",)),
+    "distrust": Subcommand("take a client off the auto-whitelist", operands=("CLIENT",)),
     "explain": Subcommand(
         "tell what becomes of a mail, and why",
         operands=("CLIENT", "SENDER", "RECIPIENT"),
         options=("name", "helo", "at", "line"),
     ),
+    "forget": Subcommand("remove triplets, and clients", options=(*_CHOICE, "yes")),
     "pause": Subcommand("let all mail through", options=("duration",)),
+    "pending": Subcommand("list mail that waits", options=(*_CHOICE, "limit")),
+    "release": Subcommand("let mail that waits pass at its next try", options=(*_CHOICE, "yes")),
     "reload": Subcommand("read the whitelists again"),
     "resume": Subcommand("end a pause"),
     "status": Subcommand("tell whether all is well, and the numbers"),
+    "trust": Subcommand("put a client on the auto-whitelist", operands=("CLIENT",)),
+    "trusted": Subcommand("list the auto-whitelist", options=("client", "older", "newer", "limit")),
     "watch": Subcommand("show decisions as they happen", options=("client", "sender", "recipient", "action")),
 }
 
@@ -69,11 +78,15 @@ class Options:
     comment: str | None
     duration: int | None
     helo: str | None
+    limit: int | None
     line: str | None
     name: str | None
+    newer: int | None
+    older: int | None
     once: bool | None
     recipient: str | None
     sender: str | None
+    yes: bool | None
 
 
 def make_options(**given: object) -> Options:
@@ -113,12 +126,16 @@ def make_parser() -> Parser:
     parser.option("format", choices=(TEXT, JSON), default=TEXT, help="text (default) or JSON")
     parser.option("helo", metavar="NAME", help="what the client calls itself")
     add_common_options(parser)
+    parser.option("limit", type=read_limit, metavar="N", help="show so many at most (default: 100)")
     parser.option("line", metavar="LINE", help="the mail of this line of the mail log")
     parser.option("name", metavar="NAME", help="the client's name, as Postfix has verified it (default: unknown)")
+    parser.option("newer", type=read_duration, metavar="TIME", help="first seen no longer ago than this")
+    parser.option("older", type=read_duration, metavar="TIME", help="first seen longer ago than this")
     parser.option("once", action="store_true", default=None, help="for a single mail")
     parser.option("recipient", metavar="RECIPIENT", help="this recipient: an address or a domain")
     parser.option("sender", metavar="SENDER", help="this sender: an address or a domain; <> for bounces")
     add_server_options(parser)
+    parser.option("yes", action="store_true", default=None, help="do it without asking")
     parser.operand("command", nargs="?", default="", suggest=tuple(SUBCOMMANDS))
     parser.operand("operands", nargs="*")
     return parser
@@ -129,3 +146,10 @@ def read_duration(text: str) -> int:
     if not _DURATION.fullmatch(text.strip()):
         raise argparse.ArgumentTypeError(f"{text!r} is no time such as 90s, 15m, 1h, 2d or 1h30m")
     return sum(int(part[:-1]) * _UNITS[part[-1]] for part in re.findall(r"\d+[smhdw]", text))
+
+
+def read_limit(text: str) -> int:
+    """Return this number. Raises ArgumentTypeError."""
+    if not re.fullmatch(r"\d{1,6}", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 999999")
+    return int(text)

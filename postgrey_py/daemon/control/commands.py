@@ -22,6 +22,17 @@ from postgrey_py.daemon.control.orders import (
     pause,
     resume,
 )
+from postgrey_py.daemon.control.records import (
+    ChangeArguments,
+    ClientArguments,
+    ListArguments,
+    distrust,
+    forget,
+    pending,
+    release,
+    trust,
+    trusted,
+)
 from postgrey_py.daemon.control.status import status
 from postgrey_py.daemon.control.upkeep import clean_up, reload
 from postgrey_py.daemon.control.watch import WatchArguments, watch
@@ -48,11 +59,17 @@ COMMANDS = {
     "allowed": Command(NoArguments, allowed),
     "clean-up": Command(NoArguments, clean_up, LONG_SECONDS),
     "disallow": Command(DisallowArguments, disallow),
+    "distrust": Command(ClientArguments, distrust),
     "explain": Command(ExplainArguments, explain),
+    "forget": Command(ChangeArguments, forget, LONG_SECONDS),
     "pause": Command(PauseArguments, pause),
+    "pending": Command(ListArguments, pending, LONG_SECONDS),
+    "release": Command(ChangeArguments, release, LONG_SECONDS),
     "reload": Command(NoArguments, reload),
     "resume": Command(NoArguments, resume),
     "status": Command(NoArguments, status),
+    "trust": Command(ClientArguments, trust),
+    "trusted": Command(ListArguments, trusted, LONG_SECONDS),
     "watch": Command(WatchArguments, watch, None),
 }
 

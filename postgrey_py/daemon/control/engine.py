@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from postgrey_py.daemon.decider import Decider
+from postgrey_py.daemon.logs import Log
 from postgrey_py.daemon.orders import Orders
 from postgrey_py.daemon.outage import Outage
 from postgrey_py.daemon.tally import Tally
@@ -40,6 +41,7 @@ class Engine:
     upkeep: Upkeep
     orders: Orders
     tally: Tally
+    log: Log
     worker: Worker
     connections: Callable[[], int]
     clock: Callable[[], float]

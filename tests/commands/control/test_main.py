@@ -180,3 +180,33 @@ def test_mail_is_explained(server: PolicyServer, control: Control) -> None:
 )
 def test_wrong_questions_are_told(control: Control, arguments: list[str], text: str) -> None:
     assert text in control("explain", *arguments, status=2).stderr
+
+
+def test_records_are_listed_and_changed(server: PolicyServer, control: Control) -> None:
+    for number in range(3):
+        ask(server.port, recipient=f"user{number}@example.org")
+    assert "192.0.2.0, from alice@example.com, to user0@example.org: passes in " in control("pending").stdout
+    done = control("pending", "--limit=1", "--format=json")
+    assert len(json.loads(done.stdout)) == 1
+    assert "2 more; --limit=N shows more" in done.stderr
+    # One is done at once, several are asked for.
+    assert control("release", "--recipient=user0@example.org").stdout.startswith("1 triplet; the first: ")
+    refused = control("release", "--sender=example.com", status=2)
+    assert "release: 3 triplets; the first: " in refused.stderr
+    assert "say --yes" in refused.stderr
+    assert ask(server.port, recipient="user1@example.org").startswith("DEFER_IF_PERMIT")
+    assert control("release", "--sender=example.com", "--yes").stdout.startswith("3 triplets; the first: ")
+    assert ask(server.port, recipient="user1@example.org").startswith("PREPEND ")
+    assert control("forget", "--recipient=nobody@example.org").stdout == "nothing of that kind is known\n"
+    assert control("forget", "--client=192.0.2.7", "--yes").stdout.startswith("3 triplets and 1 client; the first: ")
+    assert control("pending").stdout == ""
+
+
+def test_clients_are_trusted(server: PolicyServer, control: Control) -> None:
+    assert control("trust", "192.0.2.7").stdout.startswith("192.0.2.7: 5 passes, last counted ")
+    assert control("trusted").stdout.startswith("192.0.2.7: 5 passes")
+    assert ask(server.port) == "DUNNO"
+    assert control("distrust", "192.0.2.7").stdout.startswith("was: 192.0.2.7: 5 passes")
+    assert "nothing is known of client 192.0.2.7" in control("distrust", "192.0.2.7", status=1).stderr
+    assert "whose mail?" in control("forget", "--yes", status=2).stderr
+    assert "not an address or a network" in control("pending", "--client=mail.example", status=1).stderr
