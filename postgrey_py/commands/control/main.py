@@ -106,8 +106,11 @@ def _change(client: Client, options: Options) -> None:
     choice = _choice(options)
     if not (options.client or options.sender or options.recipient):
         raise UsageError(f"{options.command}: whose mail? Name --client, --sender or --recipient")
+    if options.yes:
+        _print(options, client.ask(options.command, {**choice, "apply": True}), show_changes)
+        return
     wanted = client.ask(options.command, choice)
-    if count_changes(wanted) > 1 and not options.yes:
+    if count_changes(wanted) > 1:
         sys.stderr.write(f"{NAME}: {options.command}: {show_changes(wanted)}")
         if not sys.stdin.isatty():
             raise UsageError(f"{options.command}: that is more than one record: say --yes")
