@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from postgrey_py.commands.loghead import find_head, message_start
 from postgrey_py.commands.rejection import is_rejection, read_rejection
+from postgrey_py.greylist.decision import Reason
 
 
 class Kind(enum.Enum):
@@ -21,6 +22,7 @@ class Kind(enum.Enum):
     REJECTED = "Postfix told the client to come back later, in the words of greylisting"
     WARNED = "Postfix only warned that it would have told so (warn_if_reject), and took the mail"
     GREYLISTED = "the server deferred it"
+    TRAINED = "the server let it pass in training, and would have deferred it otherwise"
     RETURNED = "the server let it pass when it came back; the line has the delay"
     KNOWN = "the server let it pass because its triplet has passed before"
     WHITELISTED = "the server let it pass because of a whitelist"
@@ -65,6 +67,9 @@ _DECISION = re.compile(
     r", client_address=([^,/\s]*)(?:/\d+)?(?=, sender=|, recipient=|$)",
     re.ASCII,
 )
+
+# The reason for which it would have deferred the mail follows in brackets.
+_TRAINING = f"{Reason.TRAINING.text} ("
 
 _PASS_KINDS = {
     "client whitelist": Kind.WHITELISTED,
@@ -120,4 +125,6 @@ def kind_of(action: str, reason: str, delay: int | None) -> Kind:
     """Return the kind of the event in a line `action=` with this reason and delay."""
     if action == "greylist":
         return Kind.GREYLISTED
+    if reason.startswith(_TRAINING):
+        return Kind.TRAINED
     return _PASS_KINDS.get(reason) or (Kind.KNOWN if delay is None else Kind.RETURNED)

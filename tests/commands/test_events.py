@@ -48,6 +48,8 @@ def test_a_line_without_an_event_is_unreadable_or_about_something_else(line: str
         ("pass", "recipient whitelist", None, Kind.WHITELISTED),
         ("pass", "triplet found", None, Kind.KNOWN),
         ("pass", "triplet found", 0, Kind.RETURNED),
+        ("pass", "training (new)", None, Kind.TRAINED),
+        ("pass", "training (early-retry (12s missing))", None, Kind.TRAINED),
     ],
 )
 def test_the_kind_comes_from_action_reason_and_delay(action: str, reason: str, delay: int | None, kind: Kind) -> None:

@@ -115,7 +115,8 @@ class History:
         if _IS_REWRITTEN.search(sender):
             sender = rewrite_sender(sender)
         correspondents = ascii_lower(f"{sender}/{recipient}")
-        if kind is Kind.WARNED:
+        if kind is Kind.WARNED or kind is Kind.TRAINED:
+            self.has_pass_lines |= kind is Kind.TRAINED
             self._add_warning(stamp, address, (client, correspondents))
             return
         if kind is not Kind.REJECTED and kind is not Kind.GREYLISTED:
@@ -147,7 +148,7 @@ class History:
         return [deferral for deferral in self._deferrals.values() if deferral.rejections]
 
     def would_be_deferred(self) -> Collection[Mail]:
-        """The mails that Postfix took with a warning, because it was not to act on what the server said."""
+        """The mails that would have been deferred: Postfix only warned, or the server was in training."""
         return self._warned.values()
 
     def _add_warning(self, stamp: str, address: Address, key: tuple[str, str]) -> None:

@@ -135,6 +135,20 @@ def test_mail_that_would_have_been_deferred_is_counted(empty: Path) -> None:
     assert '"would_be_deferred": 2' in report(empty, log, "--summary", "--format=json")
 
 
+def test_training_is_told_as_what_would_have_been(empty: Path) -> None:
+    log = (
+        server_line("action=pass, reason=training (new)", stamp="2026-03-02T12:00:00Z")
+        + server_line("action=pass, reason=training (early-retry (100s missing))", stamp="2026-03-02T12:03:20Z")
+        + server_line("action=pass, reason=triplet found, delay=400", stamp="2026-03-02T12:06:40Z")
+        + server_line("action=pass, reason=training (new)", stamp="2026-03-02T12:00:00Z", sender="carol@example.net")
+    )
+    assert report(empty, log) == ""
+    text = report(empty, log, "--summary")
+    assert "deferred                   0\n" in text
+    assert "would have been deferred         2\n" in text
+    assert "  known triplet            1" in text
+
+
 def test_mail_that_was_deferred_and_then_taken_with_a_warning_came_back(empty: Path) -> None:
     assert report(empty, reject_line(stamp="2026-03-02T11:00:00Z") + WARNING) == ""
 
