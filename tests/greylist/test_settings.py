@@ -24,6 +24,7 @@ DEFAULTS_OF_137 = {
     # unlike 1.37, which has no such options.
     "control": None,
     "ignore_test_time": False,
+    "metrics": None,
     "training": False,
     "pidfile": None,
     "inet": (),

@@ -97,6 +97,9 @@ class Site:
 
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Answer, with a plain error where that fails."""
+        # Older releases of the library take any version.
+        if request.version.major != 1:
+            return web.Response(status=400, text="HTTP/1.0 or HTTP/1.1, please\n", headers=_PLAIN)
         try:
             return await handler(request)
         except web.HTTPException:

@@ -89,12 +89,12 @@ def test_there_is_nothing_else(web: WebServer, path: str) -> None:
         b"GET\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
         b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: a\r\nBad Header: x\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
     ],
 )
 def test_what_is_no_request_gets_a_400(web: WebServer, octets: bytes) -> None:
-    assert talk(web.port, octets).startswith((b"HTTP/1.0 400 ", b"HTTP/1.1 400 "))
+    version, status, *_ = talk(web.port, octets).split()
+    assert (version[:5], status) == (b"HTTP/", b"400")
     assert ask(web.server.port).startswith("DEFER_IF_PERMIT ")
     # It is nobody's bug.
     assert "<2>" not in web.server.log()
