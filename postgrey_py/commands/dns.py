@@ -42,6 +42,8 @@ TIMEOUT_SECONDS = 8.0
 FIRST_TRY_SECONDS = 1.0
 TRY_SECONDS = 4.0
 BUSY_SECONDS = 0.25
+# What the library may take beyond its time.
+GRACE_SECONDS = 0.5
 
 DNS_PORT = 53
 RESOLV_CONF = "/etc/resolv.conf"
@@ -140,11 +142,14 @@ class Resolver:
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 break
+            seconds = min(remaining, try_seconds)
+            asking = dns.asyncquery.udp_with_fallback(
+                query, server.address, timeout=seconds, port=server.port, ignore_unexpected=True
+            )
             try:
-                response, _ = await dns.asyncquery.udp_with_fallback(
-                    query, server.address, timeout=min(remaining, try_seconds), port=server.port, ignore_unexpected=True
-                )
-            except (dns.exception.DNSException, OSError, EOFError):
+                # Up to release 2.3 the library waits for good when its own time is over to the clock tick.
+                response, _ = await asyncio.wait_for(asking, seconds + GRACE_SECONDS)
+            except (dns.exception.DNSException, OSError, EOFError, asyncio.TimeoutError):
                 # Perhaps it is not running: no reason to ask it without a pause.
                 await asyncio.sleep(min(remaining, BUSY_SECONDS))
                 continue

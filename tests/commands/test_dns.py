@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import resource
 from pathlib import Path
 
@@ -142,6 +143,16 @@ def test_one_that_nobody_answers_at_the_end_is_not_for_giving_up() -> None:
 
 
 def test_when_nobody_listens_the_rest_is_left_alone() -> None:
+    resolver = Resolver([Nameserver("127.0.0.1", free_port())], timeout=0.2)
+    assert resolver.names_of(ADDRESSES) == {}
+    assert resolver.is_given_up
+
+
+def test_library_that_waits_for_good_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def wait(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("dns.asyncquery.udp_with_fallback", wait)
     resolver = Resolver([Nameserver("127.0.0.1", free_port())], timeout=0.2)
     assert resolver.names_of(ADDRESSES) == {}
     assert resolver.is_given_up
