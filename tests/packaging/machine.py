@@ -29,7 +29,7 @@ BUILDS = {
 }
 
 # The first test in a suite waits for its package and its root.
-TIMEOUT = 1200
+TIMEOUT = 2400
 
 _numbers = itertools.count(1)
 
