@@ -189,3 +189,10 @@ def test_page_of_a_real_server_under_hostile_traffic(
     # Of people nothing is shown but networks.
     assert "example.org" not in text
     assert "How long mail waited" in text
+
+
+def test_tables_of_waits_and_networks_fit_a_small_screen(page: Page, host: Host) -> None:
+    page.open(host.show(busy_view()), 360)
+    for heading in ("waits", "waiting"):
+        box = f"document.querySelector('[aria-labelledby={heading}] .scroll')"
+        assert page.evaluate(f"{box}.scrollWidth <= {box}.clientWidth"), heading
