@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from postgrey_py.daemon.upkeep import Upkeep
-from postgrey_py.database.maintenance import SLICE_RECORDS
-from postgrey_py.database.store import Store, Table
+from postgrey_py.database.maintenance import walk
+from postgrey_py.database.store import Store
 from postgrey_py.errors import DatabaseError
 from postgrey_py.greylist.keys import divide_key, is_hash
 from postgrey_py.greylist.records import is_pending, is_trusted, parse_record
@@ -95,7 +95,7 @@ class Survey:
         )
 
     def _see_triplets(self, now: int, count: _PendingCount) -> Iterator[None]:
-        for records in _slices(self._store.triplets):
+        for records in walk(self._store.triplets):
             count.triplets += len(records)
             for key, value in records:
                 triplet = parse_record(value)
@@ -104,7 +104,7 @@ class Survey:
             yield
 
     def _see_clients(self, count: _ClientCount) -> Iterator[None]:
-        for records in _slices(self._store.clients):
+        for records in walk(self._store.clients):
             count.clients += len(records)
             count.trusted += sum(is_trusted(parse_record(value), self._settings) for _, value in records)
             yield
@@ -147,10 +147,3 @@ class _PendingCount:
             if len(self.networks) > MOST_NETWORKS:
                 heapq.heappop(self.networks)
         self._network, self._mails = None, 0
-
-
-def _slices(table: Table) -> Iterator[list[tuple[bytes, bytes]]]:
-    start = b""
-    while records := table.records(start, SLICE_RECORDS):
-        start = records[-1][0] + b"\0"
-        yield records

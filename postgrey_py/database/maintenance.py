@@ -41,12 +41,22 @@ class Count:
         return (self.before - self.after) * WORTH_COMPACTING >= self.before > self.after
 
 
+def walk(table: Table) -> Iterator[list[tuple[bytes, bytes]]]:
+    """Yield all records, in the order of their keys, as many at a time as a slice has. Raises DatabaseError.
+
+    Those that a slice has seen may be deleted before the next.
+    """
+    start = b""
+    while records := table.records(start, SLICE_RECORDS):
+        yield records
+        start = records[-1][0] + b"\0"
+
+
 def expire(table: Table, is_old: Callable[[bytes], bool], count: Count) -> Iterator[None]:
     """Walk the table once and delete the records whose value `is_old`; `count` goes along. Raises DatabaseError."""
-    start = b""
     # Pages that hold nothing but old records go to the free list as these do: all where old records stand together.
     emptied, run = 0, 0
-    while records := table.records(start, SLICE_RECORDS):
+    for records in walk(table):
         old = []
         for key, value in records:
             if is_old(value):
@@ -59,7 +69,6 @@ def expire(table: Table, is_old: Callable[[bytes], bool], count: Count) -> Itera
             table.delete(old)
         count.before += len(records)
         count.after += len(records) - len(old)
-        start = records[-1][0] + b"\0"
         yield
         if emptied + run // LEAST_PAGE_BYTES >= FREE_PAGES:
             yield from _cut(table)
@@ -68,11 +77,9 @@ def expire(table: Table, is_old: Callable[[bytes], bool], count: Count) -> Itera
 
 def survey(table: Table, see: Callable[[bytes], bool]) -> Iterator[None]:
     """Walk the table, and show each value to `see` until that has seen enough. Raises DatabaseError."""
-    start = b""
-    while records := table.records(start, SLICE_RECORDS):
+    for records in walk(table):
         if any(see(value) for _, value in records):
             return
-        start = records[-1][0] + b"\0"
         yield
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from postgrey_py.daemon.control.arguments import text_of
 from postgrey_py.daemon.control.connections import Send
 from postgrey_py.daemon.control.engine import Engine
-from postgrey_py.database.maintenance import SLICE_RECORDS
+from postgrey_py.database.maintenance import walk
 from postgrey_py.database.store import Table
 from postgrey_py.errors import ControlError
 from postgrey_py.greylist.address import IPV4_BITS, Address, parse_address
@@ -207,9 +207,7 @@ async def distrust(engine: Engine, user: str, arguments: ClientArguments, _: Sen
 
 def _walk(table: Table, see: Callable[[list[tuple[bytes, bytes]]], None]) -> Iterator[None]:
     """Show all records of a table to `see`, in slices with no transaction open in between."""
-    start = b""
-    while records := table.records(start, SLICE_RECORDS):
-        start = records[-1][0] + b"\0"
+    for records in walk(table):
         see(records)
         yield
 

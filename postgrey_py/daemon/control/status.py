@@ -18,7 +18,7 @@ from postgrey_py.daemon.control.orders import describe_allowance, describe_pause
 from postgrey_py.daemon.tally import quantile
 from postgrey_py.daemon.whitelists import WhitelistFiles
 from postgrey_py.database.environment import CLIENTS, TRIPLETS
-from postgrey_py.database.maintenance import SLICE_RECORDS
+from postgrey_py.database.maintenance import walk
 from postgrey_py.database.store import Table
 from postgrey_py.errors import DatabaseError
 from postgrey_py.greylist.decision import Action, Reason
@@ -149,10 +149,8 @@ async def _count(engine: Engine, table: Table, deadline: float) -> int | None:
     counted = [0]
 
     def count() -> Iterator[None]:
-        start = b""
-        while records := table.records(start, SLICE_RECORDS):
+        for records in walk(table):
             counted[0] += len(records)
-            start = records[-1][0] + b"\0"
             yield
 
     try:
