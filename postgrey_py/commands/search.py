@@ -26,7 +26,7 @@ from postgrey_py.commands.triplet_search import ALL, ORDERS, ClientRange, Query,
 from postgrey_py.commands.user_patterns import UserPattern, user_pattern
 from postgrey_py.database.snapshot import open_snapshot
 from postgrey_py.errors import UsageError
-from postgrey_py.greylist.address import IPV4_BITS, parse_address
+from postgrey_py.greylist.address import parse_address
 from postgrey_py.greylist.settings import PATHS, Settings
 from postgrey_py.listfiles import read_list_files
 
@@ -235,7 +235,7 @@ def _client(text: str, settings: Settings) -> ClientRange | UserPattern:
         bits = whole_number(0, address.bits)(size) if slash else address.bits
     except argparse.ArgumentTypeError as error:
         raise UsageError(f"--client: {error}") from error
-    return ClientRange(address, bits, settings.ipv4cidr if address.bits == IPV4_BITS else settings.ipv6cidr)
+    return ClientRange(address, bits, settings.network_bits(address.bits))
 
 
 def _say(text: str) -> None:

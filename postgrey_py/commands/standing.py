@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from postgrey_py.greylist.address import IPV4_BITS, Address
+from postgrey_py.greylist.address import Address
 from postgrey_py.greylist.keys import TripletKey, parse_client_key
 from postgrey_py.greylist.list_lines import Line, without_comment
 from postgrey_py.greylist.networks import Network, NetworkError, read_networks
@@ -119,7 +119,7 @@ def shown_network(key: TripletKey, settings: Settings) -> int | None:
 
 def _bare_length(address: Address, settings: Settings) -> int:
     """Return the mask of an address without one: all bits where it can't be a network of the usual size."""
-    length = settings.ipv4cidr if address.bits == IPV4_BITS else settings.ipv6cidr
+    length = settings.network_bits(address.bits)
     return length if address.value & ((1 << (address.bits - length)) - 1) == 0 else address.bits
 
 

@@ -19,7 +19,7 @@ import re
 from hashlib import sha1
 from typing import NamedTuple
 
-from postgrey_py.greylist.address import IPV4_BITS, Address, parse_address
+from postgrey_py.greylist.address import Address, parse_address
 from postgrey_py.greylist.settings import Settings
 
 _BATV_TAG = re.compile(r"[0-9a-z]{10}")
@@ -57,7 +57,7 @@ def client_network(address: Address, settings: Settings) -> str:
     if settings.lookup_by_host:
         # 1.37: with the mask, which by subnet has not.
         return f"{address.text()}/{address.bits}"
-    return address.network(settings.ipv4cidr if address.bits == IPV4_BITS else settings.ipv6cidr)
+    return address.network(settings.network_bits(address.bits))
 
 
 def triplet_key(address: Address, sender: str, recipient: str, settings: Settings) -> bytes:
@@ -158,7 +158,7 @@ def possible_networks(address: Address, settings: Settings, is_lookup_known: boo
 
     Unless the look-up is known to be by host or by subnet as `settings` say, it may be either.
     """
-    length = settings.ipv4cidr if address.bits == IPV4_BITS else settings.ipv6cidr
+    length = settings.network_bits(address.bits)
     # Earlier versions wrote no mask, and --ipv4cidr=32 does not either.
     by_host = [address.text(), f"{address.text()}/{address.bits}"]
     by_subnet = [address.network(length), f"{address.network(length)}/{length}"]

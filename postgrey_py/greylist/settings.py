@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from postgrey_py.greylist.address import IPV4_BITS
+
 SECONDS_PER_HOUR = 3600
 SECONDS_PER_DAY = 24 * SECONDS_PER_HOUR
 
@@ -107,6 +109,10 @@ class Settings:
     syslog_facility: str = "mail"
     quiet: bool = False
     verbose: bool = False
+
+    def network_bits(self, address_bits: int) -> int:
+        """Return how many bits a network has, by which clients with addresses of so many bits are known."""
+        return self.ipv4cidr if address_bits == IPV4_BITS else self.ipv6cidr
 
     def control_path(self) -> str | None:
         """Return where the control socket is; None where there is to be none."""

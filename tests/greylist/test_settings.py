@@ -102,3 +102,8 @@ def test_control_socket_of_a_distribution_is_that_of_its_dbdir(monkeypatch: pyte
     monkeypatch.setattr("postgrey_py.greylist.settings.PATHS", DEBIAN_PATHS)
     assert Settings(dbdir=DEBIAN_PATHS.dbdir).control_path() == "/run/postgrey/control"
     assert Settings(dbdir="/db").control_path() == "/db/postgrey.control"
+
+
+def test_network_of_a_client_is_as_large_as_the_options_say() -> None:
+    settings = Settings(ipv4cidr=20, ipv6cidr=56)
+    assert (settings.network_bits(32), settings.network_bits(128)) == (20, 56)

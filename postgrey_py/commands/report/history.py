@@ -17,7 +17,7 @@ from ipaddress import ip_network
 
 from postgrey_py.commands.events import Event, Kind
 from postgrey_py.commands.logtime import LogClock
-from postgrey_py.greylist.address import IPV4_BITS, Address, parse_address
+from postgrey_py.greylist.address import Address, parse_address
 from postgrey_py.greylist.keys import client_network, rewrite_sender
 from postgrey_py.greylist.lowercase import ascii_lower
 from postgrey_py.greylist.settings import Settings
@@ -188,7 +188,7 @@ def make_network_namer(settings: Settings) -> Callable[[Address], str]:
 
     @lru_cache(REMEMBERED_CLIENTS)
     def name_network(address: Address) -> str:
-        length = settings.ipv4cidr if address.bits == IPV4_BITS else settings.ipv6cidr
+        length = settings.network_bits(address.bits)
         return str(ip_network(f"{address.network(length)}/{length}"))
 
     return name_network

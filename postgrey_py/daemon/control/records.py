@@ -17,9 +17,9 @@ from postgrey_py.daemon.control.engine import Engine
 from postgrey_py.database.maintenance import walk
 from postgrey_py.database.store import Table
 from postgrey_py.errors import ControlError
-from postgrey_py.greylist.address import IPV4_BITS, Address, parse_address
+from postgrey_py.greylist.address import Address, parse_address
 from postgrey_py.greylist.filters import MailFilter, make_filter
-from postgrey_py.greylist.keys import TripletKey, client_key, parse_client_key, split_key
+from postgrey_py.greylist.keys import client_key, parse_client_key, split_key
 from postgrey_py.greylist.loglines import Level
 from postgrey_py.greylist.records import Record, format_record, is_pending, is_trusted, parse_record
 from postgrey_py.greylist.records import release as release_record
@@ -247,7 +247,10 @@ def _triplet_filter(engine: Engine, arguments: ListArguments | ChangeArguments, 
         if chosen is None:
             return True
         parts = split_key(key)
-        return parts is not None and chosen.matches_key(parts, _length(parts, settings.ipv4cidr, settings.ipv6cidr))
+        if parts is None:
+            return False
+        length = None if parts.address is None else settings.network_bits(parts.address.bits)
+        return chosen.matches_key(parts, length)
 
     return keep
 
@@ -284,13 +287,6 @@ def _mail_filter(engine: Engine, arguments: ListArguments | ChangeArguments) -> 
 def _is_of_age(seen: int, arguments: ListArguments | ChangeArguments, now: int) -> bool:
     age = now - seen
     return (arguments.older is None or age >= arguments.older) and (arguments.newer is None or age <= arguments.newer)
-
-
-def _length(key: TripletKey, ipv4cidr: int, ipv6cidr: int) -> int | None:
-    """Return the length of the network that a key without a mask stands for."""
-    if key.address is None:
-        return None
-    return ipv4cidr if key.address.bits == IPV4_BITS else ipv6cidr
 
 
 def _describe_triplet(engine: Engine, key: bytes, triplet: Record) -> dict[str, Any]:

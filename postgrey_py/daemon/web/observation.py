@@ -13,7 +13,7 @@ from postgrey_py.daemon.control.engine import Engine
 from postgrey_py.daemon.survey import Census, Survey
 from postgrey_py.daemon.tally import Span, quantile
 from postgrey_py.daemon.web.view import Bucket, ListFile, Mode, Trouble, View, WaitBin, Waiting, WaitingNetwork, Waits
-from postgrey_py.greylist.address import IPV4_BITS, parse_address
+from postgrey_py.greylist.address import parse_address
 from postgrey_py.greylist.decision import Reason
 from postgrey_py.greylist.settings import Settings
 from postgrey_py.greylist.whitelists import KINDS
@@ -99,7 +99,7 @@ def describe_network(name: str, settings: Settings) -> str:
     text = ipaddress.ip_address(address.text()).compressed
     if settings.lookup_by_host:
         return text
-    return f"{text}/{settings.ipv4cidr if address.bits == IPV4_BITS else settings.ipv6cidr}"
+    return f"{text}/{settings.network_bits(address.bits)}"
 
 
 def _find_mode(engine: Engine) -> tuple[Mode, str]:
