@@ -2,7 +2,7 @@
 """The frame of every command: options that all have, one-line errors, closed pipes, signals, the exit status.
 
 A tool is a module with a `make_parser()`, a frozen dataclass that has a field for each of its options and operands, a
-`run(options)`, and a `main` that hands all three to `run_command`:
+`run(options)`, which may return an exit status, and a `main` that hands all three to `run_command`:
 
     def main(arguments: Sequence[str]) -> int:
         return run_command("postgrey-search.1", make_parser(), Options, run, arguments)
@@ -20,7 +20,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
-from typing import NoReturn, TypeVar
+from typing import NamedTuple, NoReturn, TypeVar
 
 from postgrey_py import __version__
 from postgrey_py.commandline import INFORMATION, Parser, drop_output, show_information, take_information
@@ -29,6 +29,20 @@ from postgrey_py.errors import PostgreyError, UsageError
 T = TypeVar("T")
 
 _STOPPING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+
+
+class Statuses(NamedTuple):
+    """The exit statuses of a tool that has failed, and of one whose command line is wrong.
+
+    With `to_output`, errors go to standard output, where monitoring systems read.
+    """
+
+    failed: int = 1
+    misused: int = 2
+    to_output: bool = False
+
+
+STATUSES = Statuses()
 
 
 class _Stopped(SystemExit):
@@ -49,9 +63,14 @@ def add_common_options(parser: Parser) -> None:
 
 
 def run_command(
-    manual: str, parser: Parser, make_options: Callable[..., T], run: Callable[[T], None], arguments: Sequence[str]
+    manual: str,
+    parser: Parser,
+    make_options: Callable[..., T],
+    run: Callable[[T], int | None],
+    arguments: Sequence[str],
+    statuses: Statuses = STATUSES,
 ) -> int:
-    """Run a tool; returns its exit status: 0, 1 after an error, 2 for a wrong command line.
+    """Run a tool; returns its exit status: that of `run`, or one of `statuses` after an error.
 
     `manual` is the name of its page (`postgrey-search.1`); the `parser` has the common options. `make_options` makes
     what `run` takes of all others, by name. When a signal stops the tool or nobody reads its output any more, it cleans
@@ -62,20 +81,21 @@ def run_command(
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     if sys.stdout is None:
         print(f"{parser.prog}: can't write the output: it is closed", file=sys.stderr)
-        return 1
+        return statuses.failed
+    errors = sys.stdout if statuses.to_output else sys.stderr
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     try:
         with _signals_unwind():
-            _run(manual, parser, make_options, run, arguments)
+            status = _run(manual, parser, make_options, run, arguments)
             sys.stdout.flush()
     except UsageError as error:
-        print(f"{parser.prog}: {error}; see {parser.prog} --help", file=sys.stderr)
-        return 2
+        print(f"{parser.prog}: {error}; see {parser.prog} --help", file=errors)
+        return statuses.misused
     except PostgreyError as error:
         _flush_quietly()
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 1
+        print(f"{parser.prog}: {error}", file=errors)
+        return statuses.failed
     except BrokenPipeError:
         _end_by(signal.SIGPIPE)
     except KeyboardInterrupt:
@@ -86,18 +106,22 @@ def run_command(
         # Files that a tool reads are its own business; what is left is the output.
         drop_output()
         print(f"{parser.prog}: can't write the output: {error.strerror or error}", file=sys.stderr)
-        return 1
-    return 0
+        return statuses.failed
+    return status
 
 
 def _run(
-    manual: str, parser: Parser, make_options: Callable[..., T], run: Callable[[T], None], arguments: Sequence[str]
-) -> None:
+    manual: str,
+    parser: Parser,
+    make_options: Callable[..., T],
+    run: Callable[[T], int | None],
+    arguments: Sequence[str],
+) -> int:
     given = parser.parse(arguments)
     if asked := take_information(given):
         show_information(parser, manual, __version__, asked)
-    else:
-        run(make_options(**given))
+        return 0
+    return run(make_options(**given)) or 0
 
 
 @contextlib.contextmanager

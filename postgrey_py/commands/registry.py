@@ -35,6 +35,7 @@ class Command(NamedTuple):
 COMMANDS = (
     Command("policy-test", 8, "postgrey_py.commands.replay.main"),
     Command("postgrey", 8, "postgrey_py.daemon.options"),
+    Command("postgrey-check", 1, "postgrey_py.commands.check.main"),
     Command("postgrey-search", 1, "postgrey_py.commands.search"),
     Command("postgrey_clients_dump", 8, "postgrey_py.commands.clients_dump"),
     Command("postgreyctl", 8, "postgrey_py.commands.control.options"),

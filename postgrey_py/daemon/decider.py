@@ -26,13 +26,16 @@ from postgrey_py.greylist.loglines import Level, LogLine, decision_lines
 from postgrey_py.greylist.policy import Policy, Records
 from postgrey_py.greylist.request import Flaws, Request
 from postgrey_py.greylist.settings import SECONDS_PER_DAY
-from postgrey_py.greylist.texts import PASSED, ReplyTexts
+from postgrey_py.greylist.texts import PASSED, ReplyTexts, probe_answer
 
 # Told of each decision, and when it was made, in seconds since 1970; 0 for those that need no time.
 Watcher: TypeAlias = Callable[[Request, Decision, int], None]
 
 # Members of an enumeration take long to look up.
 _ALLOWED = Reason.ALLOWED
+
+# No record has this key.
+PROBE_KEY = b"probe"
 
 # unlike 1.37, which logs every one: a request may consist of nothing else.
 MOST_GARBAGE_LINES = 4
@@ -102,6 +105,9 @@ class Decider:
         slot = Slot(replies)
         if request.flaws is not None and not self._tell_flaws(slot, request.flaws):
             return False
+        if request.is_probe:
+            self._answer_probe(slot)
+            return True
         if request.test_time is not None:
             request = self._check_time(slot, request, request.test_time)
         if self._outage.is_down or self._commits.failure is not None:
@@ -133,6 +139,19 @@ class Decider:
         slot.replies.hang_up()
         self._commits.add(slot)
         return False
+
+    def _answer_probe(self, slot: Slot) -> None:
+        """Tell whether the database answers. Nothing is written, counted or logged.
+
+        Where it fails just now, the reply is that of all requests of the turn, which pass.
+        """
+        slot.octets = probe_answer(self._outage.seconds)
+        if not self._outage.is_down:
+            try:
+                self._store.triplets.get(PROBE_KEY)
+            except DatabaseError as error:
+                self._commits.fail(error)
+        self._commits.add(slot)
 
     def _check_time(self, slot: Slot, request: Request, test_time: int) -> Request:
         """Return the request, without the time that it brings where that does not count."""

@@ -53,12 +53,19 @@ class Outage:
         self._is_told = False
         self._told_at = 0.0
         self._passed = 0
+        self._since = 0.0
+
+    @property
+    def seconds(self) -> int:
+        """For how many seconds the database has been down, 1 for less than that; 0 when it is up."""
+        return max(1, int(self._clock() - self._since)) if self.is_down else 0
 
     def failed(self, error: DatabaseError) -> None:
         """Let all mail pass until the database is open again; further failures until then are ignored."""
         if self.is_down:
             return
         self.is_down = True
+        self._since = self._clock()
         self.reason = str(error)
         self.times += 1
         self._went_down.set()

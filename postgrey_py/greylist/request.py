@@ -20,6 +20,9 @@ MAX_LOGGED_GARBAGE = 100
 # Digits of the largest time that is read at all.
 _TIME_DIGITS = 15
 
+# Who sends this, with any value, wants no decision: whether the database answers, see `texts.probe_answer`.
+PROBE = "postgrey_probe"
+
 # 1.37: checked in this order; the first one missing is named in the log.
 NEEDED = ("client_address", "client_name", "recipient", "sender")
 
@@ -41,6 +44,7 @@ class Request(NamedTuple):
 
     `instance` is None when the mail server does not tell messages apart (Exim); `knows_etrn` is true for Postfix 2.3
     and later; `test_time`, seconds, replaces the clock for this request. `flaws` is None for one without any.
+    `is_probe` tells that it is about no mail.
     """
 
     client_address: str
@@ -52,6 +56,7 @@ class Request(NamedTuple):
     knows_etrn: bool = True
     test_time: int | None = None
     flaws: Flaws | None = None
+    is_probe: bool = False
 
 
 # The attributes that are fields as they stand.
@@ -90,6 +95,7 @@ def read_request(attributes: Mapping[str, str], garbage: Sequence[str] = ()) -> 
         knows_etrn="etrn_domain" in attributes,
         test_time=test_time,
         flaws=flaws,
+        is_probe=PROBE in attributes,
     )
 
 

@@ -17,10 +17,21 @@ PASS = "DUNNO"
 # The reply that does so.
 PASSED = f"action={PASS}\n\n".encode("ascii")
 
+# The attribute of a reply to a probe.
+OUTAGE = "postgrey_outage"
+
 REMEMBERED_TEXTS = 256
 
 # A member of an enumeration takes long to look up.
 _GREYLIST = Action.GREYLIST
+
+
+def probe_answer(outage: int) -> bytes:
+    """Return the reply to a probe; `outage` is for how many seconds the database has been down, 0 when it is up.
+
+    Beside an action that does nothing it has an attribute of its own, for `postgrey-check`.
+    """
+    return f"action={PASS}\n{OUTAGE}={outage}\n\n".encode("ascii")
 
 
 class ReplyTexts:

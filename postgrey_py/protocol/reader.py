@@ -79,6 +79,8 @@ class RequestShape:
         self._misfits += 1
         if self._misfits <= LEARNING_INTERVAL or request.flaws is not None or request.test_time is not None:
             return
+        if request.is_probe:
+            return
         if not (names.keys() >= _NEEDED and len(names) <= MAX_LEARNED_NAMES):
             return
         self._misfits = 0

@@ -33,6 +33,7 @@ from tests.support import policy as policy_client
 NOW = 1_700_000_000
 GREYLISTED = b"action=DEFER_IF_PERMIT 4.2.0 wait\n\n"
 PASSED = b"action=DUNNO\n\n"
+UP = b"action=DUNNO\npostgrey_outage=0\n\n"
 WHO = "client_name=mail.example.com, client_address=192.0.2.7, sender=alice@example.com, recipient=bob@example.org"
 
 
@@ -383,6 +384,29 @@ def test_garbage_of_another_type_of_request_is_logged_too(world: World) -> None:
         (Level.ERROR, "unrecognized request type: ''"),
         ("client", "hung up"),
     ]
+
+
+def test_probe_is_answered_from_the_database_and_leaves_nothing(world: World) -> None:
+    connection = world.connect()
+    world.add(connection, sender="other@example.com")
+    world.add(connection, postgrey_probe=1, client_name="white.example", policy_test_time="never")
+    events = world.finish()
+    assert events[-1] == ("client", GREYLISTED + UP)
+    assert len(world.stored()) == 1
+    assert sum(world.tally.since_start().counts) == 1
+    world.add(connection, postgrey_probe="")
+    assert world.finish() == [("client", UP)]
+
+
+def test_probe_that_finds_the_database_broken_begins_an_outage(world: World) -> None:
+    connection = world.connect()
+    world.triplets.is_broken = True
+    world.add(connection, postgrey_probe=1)
+    assert world.finish() == ["abort", BROKEN, ("client", PASSED)]
+    world.add(connection, postgrey_probe=1)
+    assert world.finish() == [("client", b"action=DUNNO\npostgrey_outage=1\n\n")]
+    # It is no mail that passed.
+    assert world.outage.passed_in_all == 1
 
 
 # The database fails.

@@ -108,6 +108,20 @@ def test_more_errors_of_one_outage_are_not_told() -> None:
     assert world.outage.is_down
 
 
+def test_outage_tells_how_long_it_lasts() -> None:
+    for seconds, lasted in ((0.5, 1), (5.5, 5)):
+        world = World(lambda _: False)
+        assert world.outage.seconds == 0
+        world.outage.failed(FAILURE)
+        assert world.outage.seconds == 1
+        world.run(seconds)
+        assert world.outage.seconds == lasted
+    world = World(lambda now: now > 0.05)
+    world.outage.failed(FAILURE)
+    world.run(5)
+    assert world.outage.seconds == 0
+
+
 def test_a_short_failure_is_over_at_once() -> None:
     world = World(lambda now: now > 0.05)
     world.outage.failed(FAILURE)

@@ -80,6 +80,14 @@ def test_an_empty_instance_is_an_instance() -> None:
     assert read_request(make_attributes(instance="")).instance == ""
 
 
+def test_a_probe_is_known_by_its_attribute() -> None:
+    assert [read_request(attributes).is_probe for attributes in ({}, {"postgrey_probe": ""}, {"probe": "1"})] == [
+        False,
+        True,
+        False,
+    ]
+
+
 def test_an_empty_etrn_domain_is_there() -> None:
     assert read_request(make_attributes(etrn_domain="")).knows_etrn
 

@@ -10,7 +10,7 @@ import pytest
 from postgrey_py.greylist.decision import Action, Decision, Reason
 from postgrey_py.greylist.request import Request
 from postgrey_py.greylist.settings import Settings
-from postgrey_py.greylist.texts import PASSED, ReplyTexts
+from postgrey_py.greylist.texts import PASSED, ReplyTexts, probe_answer
 
 REQUEST = Request("192.0.2.7", "mail.example.com", "alice@example.com", "bob@example.org", "", None)
 
@@ -64,3 +64,8 @@ def test_the_header_has_delay_version_host_and_date(monkeypatch: pytest.MonkeyPa
     decision = Decision(Action.PASS, Reason.TRIPLET_FOUND, delay=0)
     header = reply(decision, clock=86400, x_greylist_header="X: %t %v %h %d", hostname="mx.example")
     assert header == b"action=PREPEND X: 0 1.2 mx.example Fri, 02 Jan 1970 00:00:00 UTC\n\n"
+
+
+def test_probe_is_told_how_long_the_database_has_been_down() -> None:
+    assert probe_answer(0) == b"action=DUNNO\npostgrey_outage=0\n\n"
+    assert probe_answer(83) == b"action=DUNNO\npostgrey_outage=83\n\n"

@@ -133,7 +133,7 @@ def test_commands_and_paths_are_debians(installed: Machine) -> None:
         "/usr/sbin/postgreyctl",
     ):
         assert installed.shell(f"{command} --version; [ -e /usr/share/man/man8/{Path(command).name}.8.gz ]")
-    for command in ("/usr/bin/postgreyreport", "/usr/bin/postgrey-search"):
+    for command in ("/usr/bin/postgreyreport", "/usr/bin/postgrey-search", "/usr/bin/postgrey-check"):
         assert installed.shell(f"{command} --version; [ -e /usr/share/man/man1/{Path(command).name}.1.gz ]")
     assert installed.shell("stat -c '%U %G' /var/lib/postgrey") == "postgrey postgrey\n"
     for name in ("postgrey/whitelist_clients", "postgrey/whitelist_recipients"):

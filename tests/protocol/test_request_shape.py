@@ -109,3 +109,10 @@ def test_values_that_are_too_long_are_cut(name: str) -> None:
     octets = write({**NEEDED, name: "y" * (MAX_VALUE_CHARACTERS + 1)}, [])
     (request,) = RequestReader(shape).feed(octets)
     assert getattr(request, name) == "y" * MAX_VALUE_CHARACTERS
+
+
+def test_shape_of_a_probe_is_not_learned() -> None:
+    probe = make_request(postgrey_probe=1)
+    shape = learned_from(*[probe] * (LEARNING_INTERVAL + 2))
+    (read,) = RequestReader(shape).feed(probe)
+    assert read.is_probe

@@ -10,7 +10,10 @@ import socket
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from postgrey_py.commands.server_arguments import ServerFields
+from postgrey_py.commands.server_options import settings_of
 from postgrey_py.errors import ControlError, PostgreyError
+from postgrey_py.greylist.settings import NO_CONTROL
 from postgrey_py.protocol.control import Call, format_call, parse_reply
 
 # The server sends a sign of life every ten seconds.
@@ -25,6 +28,16 @@ _NOBODY = (errno.ENOENT, errno.ECONNREFUSED, errno.ENOTDIR)
 
 class NoServerError(PostgreyError):
     """Nobody listens on the control socket."""
+
+
+def find_socket(tool: str, control: str | None, dbdir: str | None, server_options: str | None) -> str:
+    """Return the path of the server's control socket, by these options of a `tool`. Raises PostgreyError."""
+    if control is not None:
+        return control
+    path = settings_of(tool, ServerFields(control=None, dbdir=dbdir), server_options).control_path()
+    if path is None:
+        raise PostgreyError(f"the server has no control socket (--control={NO_CONTROL})")
+    return path
 
 
 class Client:

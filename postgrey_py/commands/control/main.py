@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from postgrey_py.commands.command import run_command
-from postgrey_py.commands.control.client import Client, NoServerError
+from postgrey_py.commands.control.client import Client, NoServerError, find_socket
 from postgrey_py.commands.control.mails import read_log_line, read_operands, read_time
 from postgrey_py.commands.control.options import JSON, NAME, Options, make_options, make_parser
 from postgrey_py.commands.control.show import (
@@ -26,8 +26,6 @@ from postgrey_py.commands.control.show import (
 from postgrey_py.commands.control.show_explanation import show_explanation
 from postgrey_py.commands.control.show_records import count_changes, show_changes, show_client, show_triplet
 from postgrey_py.commands.control.stopped import explain_from_files, find_settings
-from postgrey_py.commands.server_arguments import ServerFields
-from postgrey_py.commands.server_options import settings_of
 from postgrey_py.errors import PostgreyError, UsageError
 from postgrey_py.protocol.control import to_wire
 
@@ -50,14 +48,7 @@ def _run(options: Options) -> None:
 
 
 def _find_socket(options: Options) -> str:
-    """Return the path of the server's control socket. Raises PostgreyError."""
-    if options.control is not None:
-        return options.control
-    wanted = ServerFields(control=None, dbdir=options.dbdir)
-    path = settings_of(NAME, wanted, options.server_options).control_path()
-    if path is None:
-        raise PostgreyError("the server has no control socket (--control=none)")
-    return path
+    return find_socket(NAME, options.control, options.dbdir, options.server_options)
 
 
 def _explain(options: Options) -> None:

@@ -22,6 +22,7 @@ from postgrey_py.database.maintenance import walk
 from postgrey_py.database.store import Table
 from postgrey_py.errors import DatabaseError
 from postgrey_py.greylist.decision import Action, Reason
+from postgrey_py.greylist.settings import SECONDS_PER_HOUR
 from postgrey_py.greylist.whitelists import KINDS
 from postgrey_py.protocol.control import to_wire
 
@@ -51,11 +52,13 @@ async def status(engine: Engine, _user: str, _: NoArguments, __: Send) -> object
         "databases": await _describe_databases(engine),
         "clean_up": _describe_clean_up(engine, now),
         "lists": describe_lists(engine.whitelists),
-        "today": _describe_today(engine, int(now)),
+        "today": _describe_decisions(engine, _midnight(int(now)), int(now)),
+        "last_hour": _describe_decisions(engine, int(now) - SECONDS_PER_HOUR, int(now)),
         "outage": {
             "down": engine.outage.is_down,
             "times": engine.outage.times,
             "passed": engine.outage.passed_in_all,
+            "seconds": engine.outage.seconds,
         },
     }
 
@@ -95,27 +98,30 @@ def describe_lists(lists: WhitelistFiles) -> dict[str, Any]:
     }
 
 
-def _describe_today(engine: Engine, now: int) -> dict[str, Any]:
-    """Return the decisions since midnight, and how long mail waited that came back and passed."""
+def _midnight(now: int) -> int:
     local = time.localtime(now)
-    midnight = now - (local.tm_hour * 60 + local.tm_min) * 60 - local.tm_sec
-    today = engine.tally.since(midnight, now)
+    return now - (local.tm_hour * 60 + local.tm_min) * 60 - local.tm_sec
+
+
+def _describe_decisions(engine: Engine, since: int, now: int) -> dict[str, Any]:
+    """Return the decisions since then, and how long mail waited that came back and passed."""
+    span = engine.tally.since(since, now)
     return {
-        "since": midnight,
+        "since": since,
         "decisions": [
             {
                 "action": (Action.GREYLIST if reason.defers else Action.PASS).text,
                 "reason": reason.text,
-                "count": today.counts[reason.number],
+                "count": span.counts[reason.number],
             }
             for reason in Reason
-            if today.counts[reason.number]
+            if span.counts[reason.number]
         ],
-        "unseen": today.unseen,
+        "unseen": span.unseen,
         "delays": {
-            "count": today.returns(),
-            "median": quantile(today.waits, 0.5),
-            "p95": quantile(today.waits, 0.95),
+            "count": span.returns(),
+            "median": quantile(span.waits, 0.5),
+            "p95": quantile(span.waits, 0.95),
         },
     }
 

@@ -24,7 +24,7 @@ def test_status_of_a_new_server(start: StartServer) -> None:
     assert (found["version"], found["pid"], found["dbdir"]) == (__version__, server.pid, str(server.dbdir))
     assert found["listeners"] == [f"inet:127.0.0.1:{server.port}"]
     assert found["pause"] is None
-    assert found["outage"] == {"down": False, "times": 0, "passed": 0}
+    assert found["outage"] == {"down": False, "times": 0, "passed": 0, "seconds": 0}
     assert found["clean_up"]["last"] is None
     assert found["clean_up"]["next"] > found["started"]
 
