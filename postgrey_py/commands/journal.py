@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Logs as objects, made into lines of text: `journalctl -o json` and `-o export`, and what Docker keeps (json-file).
 
-Called by `logfiles`. A line that is made here has the time in seconds since 1970, as of `journalctl -o short-unix`,
-or as the object has it.
+So are messages that are objects themselves, as the server writes them with --log-format=json. Called by `logfiles`. A
+line that is made here has the time in seconds since 1970, as of `journalctl -o short-unix`, or as the object has it.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 # journalctl -o json, json-seq and json-sse, each a line for an object; and -o export.
@@ -16,6 +17,11 @@ _EXPORT_START = b"__CURSOR="
 
 _MESSAGE_NAMES = ("MESSAGE", "message", "msg", "log")
 _TIME_NAMES = ("time", "timestamp", "@timestamp")
+
+# How a message begins that is an object of the server's, behind the head of its line.
+_OBJECT = b': {"time":"'
+_OBJECT_LINE = re.compile(rb'^([^{\n]*: )(\{"time":".*\})\r?$', re.MULTILINE)
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 
 # The journal has no field that is longer.
 _MOST_BYTES = 64 << 20
@@ -32,8 +38,27 @@ def as_lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
     elif first.startswith(_EXPORT_START):
         yield from _lines_of_export(first, blocks)
     else:
-        yield first
-        yield from blocks
+        yield _with_messages(first)
+        yield from map(_with_messages, blocks)
+
+
+def _with_messages(block: bytes) -> bytes:
+    """Return lines of text, in which messages that are objects are replaced by the text in them."""
+    if _OBJECT not in block:
+        return block
+    return _OBJECT_LINE.sub(lambda found: found[1] + _unwrap(found[2]), block)
+
+
+def _unwrap(message: bytes) -> bytes:
+    """Return the text of a message that is an object of the server's, and any other as it is."""
+    if not message.startswith(_OBJECT[2:]):
+        return message
+    try:
+        text = _octets(json.loads(message)["message"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return message
+    # As the server itself writes it in lines of text.
+    return message if text is None else _CONTROL.sub(lambda found: b"%%%02X" % ord(found[0]), text)
 
 
 def _lines_of_json(block: bytes) -> bytes:
@@ -51,6 +76,7 @@ def _line_of_json(line: bytes) -> bytes:
     message = _octets(next((found[name] for name in _MESSAGE_NAMES if name in found), None))
     if message is None:
         return line
+    message = _unwrap(message)
     if "__REALTIME_TIMESTAMP" not in found:
         time = next((found[name] for name in _TIME_NAMES if isinstance(found.get(name), str)), "")
         return _one_line(b"%s %s" % (time.encode("utf-8", "replace"), message))
@@ -59,9 +85,15 @@ def _line_of_json(line: bytes) -> bytes:
 
 
 def _octets(value: object) -> bytes | None:
-    """Return the bytes of a value: the journal has those that are not UTF-8 as an array of numbers."""
+    """Return the bytes of a value: the journal has those that are not UTF-8 as an array of numbers.
+
+    The server has each of those as one of U+DC80 to U+DCFF.
+    """
     if isinstance(value, str):
-        return value.encode("utf-8", "replace")
+        try:
+            return value.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            return value.encode("utf-8", "replace")
     if isinstance(value, list) and all(isinstance(octet, int) and 0 <= octet < 256 for octet in value):
         return bytes(value)
     return None
@@ -108,7 +140,7 @@ def _line(fields: dict[bytes, bytes]) -> bytes:
     time = fields.get(b"__REALTIME_TIMESTAMP", b"")
     program = fields.get(b"SYSLOG_IDENTIFIER") or fields.get(b"_COMM") or b"unknown"
     process = fields.get(b"_PID") or fields.get(b"SYSLOG_PID") or b"0"
-    host, message = fields.get(b"_HOSTNAME") or b"localhost", fields.get(b"MESSAGE", b"")
+    host, message = fields.get(b"_HOSTNAME") or b"localhost", _unwrap(fields.get(b"MESSAGE", b""))
     return _one_line(b"%s.%s %s %s[%s]: %s" % (time[:-6], time[-6:], host, program, process, message))
 
 

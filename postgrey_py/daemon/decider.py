@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from postgrey_py.daemon.commits import Commits
 from postgrey_py.daemon.flood import Flood
@@ -44,8 +44,9 @@ MOST_GARBAGE_LINES = 4
 class Decider:
     """The rules at work: one per server. `policy` is replaced by a reload and by orders.
 
-    `use_allowance` is told the number of the allowance by which a mail passes, and the mail's instance. With
-    `ignore_test_time`, requests can't say what time it is.
+    `use_allowance` is told the number of the allowance by which a mail passes, and the mail's instance. `describe`
+    makes the fields of a decision for the log, if that wants them. With `ignore_test_time`, requests can't say what
+    time it is.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Decider:
         clock: Callable[[], float] = time.time,
         ignore_test_time: bool = False,
         use_allowance: Callable[[int, str | None], None] = lambda _number, _instance: None,
+        describe: Callable[[Request, Decision], Mapping[str, Any]] | None = None,
     ) -> None:
         self.policy = policy
         self._texts = texts
@@ -74,6 +76,7 @@ class Decider:
         self._records = Records(store.triplets, store.clients, self._instances)
         self._parking: Parking | None = None
         self._use_allowance = use_allowance
+        self._describe = describe
         self._watchers: list[Watcher] = []
 
     def use_facts(self, park: Callable[[Resume], Parking]) -> Parking:
@@ -208,6 +211,8 @@ class Decider:
     def _answer(self, slot: Slot, request: Request, decision: Decision, now: int = 0) -> None:
         slot.octets = self._texts.octets(request, decision, now)
         lines = decision_lines(request, decision)
+        if self._describe is not None:
+            lines[-1] = lines[-1]._replace(fields=self._describe(request, decision))
         # Garbage comes first.
         slot.lines = [*slot.lines, *lines] if slot.lines else lines
         self._commits.add(slot)

@@ -15,13 +15,14 @@ import socket
 import stat
 import syslog
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from postgrey_py.daemon.json_lines import JsonFormat
 from postgrey_py.daemon.standard_error import LONGEST_WAIT_MS, Rest, StandardError
 from postgrey_py.errors import UsageError
 from postgrey_py.greylist.loglines import Level, LogLine, complaint
-from postgrey_py.greylist.settings import Settings
+from postgrey_py.greylist.settings import JSON, Settings
 
 IDENTITY = "postgrey"
 SYSLOG_SOCKET = "/dev/log"
@@ -127,13 +128,22 @@ class SyslogLibrarySink:
 class Log:
     """The log of the server: drops what is below `threshold`, counts what a sink did not take.
 
-    With `marks_complaints`, lines that complain of something begin with `WARNING: `, as in the syslog of 1.37.
+    With `marks_complaints`, lines that complain of something begin with `WARNING: `, as in the syslog of 1.37. With
+    `format_line` each line is what that makes of it; it `wants_fields` then.
     """
 
-    def __init__(self, sink: Sink, threshold: Level = Level.NOTICE, marks_complaints: bool = False) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        threshold: Level = Level.NOTICE,
+        marks_complaints: bool = False,
+        format_line: Callable[[LogLine], str] | None = None,
+    ) -> None:
         self._sink = sink
         self._threshold = threshold
         self._mark = "WARNING: " if marks_complaints else ""
+        self._format_line = format_line
+        self.wants_fields = format_line is not None
         self._lost = 0
 
     def write(self, lines: Sequence[LogLine]) -> None:
@@ -144,16 +154,24 @@ class Log:
             self._lost += len(lines)
 
     def _write(self, lines: Sequence[LogLine]) -> None:
-        threshold, mark = self._threshold, self._mark
-        chosen = [
-            (level, mark + text if is_complaint else text) for level, text, is_complaint in lines if level <= threshold
-        ]
+        chosen = self._format(lines)
         if chosen and self._lost:
-            notice = (Level.WARNING, f"{self._lost} lines lost: the log did not take them")
-            if not self._sink.write([notice]):
+            notice = LogLine(Level.WARNING, f"{self._lost} lines lost: the log did not take them")
+            if not self._sink.write(self._format([notice])):
                 self._lost = 0
         if chosen:
             self._lost += self._sink.write(chosen)
+
+    def _format(self, lines: Sequence[LogLine]) -> list[tuple[Level, str]]:
+        """Return level and text of these lines, but for those below the threshold."""
+        threshold, mark, format_line = self._threshold, self._mark, self._format_line
+        if format_line is not None:
+            return [(line.level, format_line(line)) for line in lines if line.level <= threshold]
+        return [
+            (level, mark + text if is_complaint else text)
+            for level, text, is_complaint, _ in lines
+            if level <= threshold
+        ]
 
     def complain(self, text: str) -> None:
         """Write a line about bad input or configuration."""
@@ -173,9 +191,10 @@ def open_log(settings: Settings) -> Log:
     """The log that these settings ask for: standard error in the foreground, else syslog. Raises UsageError."""
     threshold = Level.WARNING if settings.quiet else Level.INFO if settings.verbose else Level.NOTICE
     facility = find_facility(settings.syslog_facility)
+    format_line = JsonFormat(time.time) if settings.log_format == JSON else None
     if not settings.daemonize:
-        return Log(StderrSink(), threshold)
-    return Log(_syslog_sink(facility), threshold, marks_complaints=True)
+        return Log(StderrSink(), threshold, format_line=format_line)
+    return Log(_syslog_sink(facility), threshold, marks_complaints=True, format_line=format_line)
 
 
 def find_syslog_trouble(path: str = SYSLOG_SOCKET) -> str | None:

@@ -32,7 +32,7 @@ from postgrey_py.daemon.startup_files import STARTUP_FILES
 from postgrey_py.errors import UsageError
 from postgrey_py.greylist.actions import DEFERRING
 from postgrey_py.greylist.address import IPV4_BITS, IPV6_BITS
-from postgrey_py.greylist.settings import CONTROL_NAME, PATHS, SECONDS_PER_DAY, Settings
+from postgrey_py.greylist.settings import CONTROL_NAME, JSON, PATHS, SECONDS_PER_DAY, TEXT, Settings
 
 MAX_LISTEN_QUEUE_SIZE = 999
 
@@ -176,6 +176,13 @@ def make_parser() -> Parser:
         type=read_listen_queue_size,
         metavar="N",
         help=f"connections that may wait (at most {MAX_LISTEN_QUEUE_SIZE})",
+    )
+    value(
+        "log-format",
+        type=str,
+        choices=(TEXT, JSON),
+        metavar="FORMAT",
+        help="log lines of text (default), or an object of JSON each",
     )
     flag("lookup-by-host", help="know clients by their own address, not by their network")
     flag("lookup-by-subnet", help="know clients by their network (default)")

@@ -44,6 +44,7 @@ from postgrey_py.greylist.loglines import Level
 from postgrey_py.greylist.policy import Policy
 from postgrey_py.greylist.settings import Settings
 from postgrey_py.greylist.texts import ReplyTexts
+from postgrey_py.protocol.descriptions import describe_for_log
 
 if TYPE_CHECKING:
     from postgrey_py.daemon.web.site import Site
@@ -98,6 +99,7 @@ class Server:
             self._tally,
             ignore_test_time=settings.ignore_test_time,
             use_allowance=self._use_allowance,
+            describe=describe_for_log if log.wants_fields else None,
         )
         self._orders.changed = lambda _: self._renew_policy()
         self._upkeep = Upkeep(store, settings, log, self._outage, self._worker, self._commits.settle)

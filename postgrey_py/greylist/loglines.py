@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from postgrey_py.greylist.address import parse_address
 from postgrey_py.greylist.decision import Decision, Note, Reason, deferral_text
@@ -36,12 +36,14 @@ _NOTICE, _TRIPLET_FOUND = Level.NOTICE, Reason.TRIPLET_FOUND
 class LogLine(NamedTuple):
     """A line for the log, without line end; Latin-1 text, not yet escaped.
 
-    `is_complaint` marks what 1.37 says with Perl's warn(), which has `WARNING: ` before it in syslog.
+    `is_complaint` marks what 1.37 says with Perl's warn(), which has `WARNING: ` before it in syslog. `fields` are
+    those of the decision that the line is about, where the log wants them.
     """
 
     level: Level
     text: str
     is_complaint: bool = False
+    fields: Mapping[str, Any] | None = None
 
 
 def complaint(text: str) -> LogLine:

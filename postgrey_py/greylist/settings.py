@@ -64,6 +64,9 @@ PATHS = UPSTREAM_PATHS
 CONTROL_NAME = "postgrey.control"
 NO_CONTROL = "none"
 
+# The values of --log-format.
+TEXT, JSON = "text", "json"
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -107,6 +110,8 @@ class Settings:
     group: str | None = None
     daemonize: bool = False
     syslog_facility: str = "mail"
+    # TEXT, the lines of 1.37, or JSON.
+    log_format: str = TEXT
     quiet: bool = False
     verbose: bool = False
 

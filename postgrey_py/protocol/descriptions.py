@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from postgrey_py.greylist.decision import Decision
+from postgrey_py.greylist.decision import Decision, StoredRecord
 from postgrey_py.greylist.explanation import Explanation
 from postgrey_py.greylist.records import Record
 from postgrey_py.greylist.request import Request
@@ -14,9 +15,28 @@ from postgrey_py.protocol.control import to_wire
 
 def describe_decision(request: Request, decision: Decision, now: int) -> dict[str, Any]:
     """Return a decision for the protocol."""
+    return {"time": now or None, **_describe(request, decision)}
+
+
+def describe_for_log(request: Request, decision: Decision) -> dict[str, Any]:
+    """Return every field of a decision, for a line of the log that has its own time."""
+    return {
+        **_describe(request, decision),
+        "instance": None if request.instance is None else to_wire(request.instance),
+        "waited": decision.waited,
+        "notes": [note.name.lower() for note in decision.notes],
+        "triplets": _describe_stored(decision.triplets),
+        "clients": _describe_stored(decision.clients),
+    }
+
+
+def _describe_stored(records: Sequence[StoredRecord]) -> dict[str, str]:
+    return {to_wire(key.decode("latin-1")): value.decode("ascii") for key, value in records}
+
+
+def _describe(request: Request, decision: Decision) -> dict[str, Any]:
     entry = decision.entry
     return {
-        "time": now or None,
         "action": decision.action.text,
         "reason": decision.reason.text,
         "detail": to_wire(decision.detail),

@@ -12,6 +12,8 @@ from postgrey_py.commands.events import Event, Kind
 from postgrey_py.commands.journal import as_lines
 from postgrey_py.commands.logfiles import LogFile, LogText
 from postgrey_py.commands.maillog import EventReader, compile_greylist_text
+from postgrey_py.daemon.json_lines import JsonFormat
+from postgrey_py.greylist.loglines import Level, LogLine
 from tests.commands.test_maillog import PASS, PASSED
 
 MESSAGE = PASS.partition("]: ")[2]
@@ -92,3 +94,45 @@ def test_lines_that_can_not_be_read_are_counted_by_their_number() -> None:
     assert [type(event) for event in events] == [Event]
     assert events[0].kind is Kind.RETURNED
     assert log.complaint() == "1 line could not be read and was skipped: log line 2: '{}'"
+
+
+# Messages that are objects themselves: the server's, with --log-format=json.
+OBJECT = JsonFormat(lambda: 1795250913.123)(LogLine(Level.NOTICE, MESSAGE, fields={"action": "pass"}))
+
+
+def test_object_in_a_line_of_syslog_is_the_text_in_it() -> None:
+    other = "Nov 21 09:40:00 mx postfix/smtpd[1]: connect from unknown[192.0.2.7]\n"
+    text = f"{other}Nov 21 09:40:00 mx postgrey[77]: {OBJECT}\n{other}"
+    assert lines(text.encode()) == f"{other}Nov 21 09:40:00 mx postgrey[77]: {MESSAGE}\n{other}".encode()
+
+
+def test_object_in_the_journal_and_in_its_export_is_the_text_in_it() -> None:
+    entry = ENTRY | {"MESSAGE": OBJECT}
+    assert lines(json.dumps(entry).encode() + b"\n") == LINE
+    assert lines(export(entry)) == LINE
+
+
+def test_object_that_docker_keeps_is_the_text_in_it() -> None:
+    entry = {"log": f"{OBJECT}\n", "stream": "stderr", "time": "2026-11-21T09:40:00.5Z"}
+    assert lines(json.dumps(entry).encode() + b"\n") == f"2026-11-21T09:40:00.5Z {MESSAGE}\n".encode()
+
+
+def test_log_of_objects_alone_is_read() -> None:
+    time = json.loads(OBJECT)["time"]
+    assert lines(f"{OBJECT}\n".encode() * 2) == f"{time} {MESSAGE}\n".encode() * 2
+    log = LogText([LogFile("log", io.BytesIO(f"{OBJECT}\n".encode()), False)])
+    (event,) = EventReader(log, compile_greylist_text("Greylisted"))
+    assert (event.kind, event.delay) == (Kind.RETURNED, PASSED.delay)
+
+
+def test_octets_in_an_object_come_back_and_control_characters_are_shown() -> None:
+    text = JsonFormat(lambda: 0.0)(LogLine(Level.NOTICE, "a\xefb\nc"))
+    assert lines(f"mx postgrey[1]: {text}\n".encode()) == b"mx postgrey[1]: a\xefb%0Ac\n"
+
+
+@pytest.mark.parametrize(
+    "message", ['{"time":"x"', '{"time":"x","message":5}', '{"time":"x"}', '{"time":"' + "[" * 9000 + '"}', '{"a":1}']
+)
+def test_object_without_a_text_stays(message: str) -> None:
+    line = f"Nov 21 09:40:00 mx postgrey[77]: {message}\n".encode()
+    assert lines(line) == line

@@ -168,6 +168,7 @@ VALUES: dict[str, list[tuple[str, str, object]]] = {
         ("7", "socketmode", 0o7),
         ("1777", "socketmode", 0o1777),
     ],
+    "log-format": [("json", "log_format", "json"), ("text", "log_format", "text")],
     "syslogfacility": [("local0", "syslog_facility", "local0")],
     "syslog-facility": [("local0", "syslog_facility", "local0")],
     "facility": [("local0", "syslog_facility", "local0")],
@@ -432,6 +433,7 @@ ERRORS: list[tuple[list[str], str]] = [
         for value in ("0888", "rw-rw-rw-", "00666", "0x1b6", "-1", "0o666")
     ),
     *(([f"--{name}="], f"--{name}: the path is empty") for name in ("dbdir", "pidfile", "whitelist-clients")),
+    (["--log-format=xml"], "--log-format: invalid choice: 'xml' (choose from"),
     (["--control="], "--control: the path is empty"),
     (["--unix="], "--unix/-u: the path is empty"),
     *(
