@@ -170,7 +170,7 @@ DEFAULTS: Mapping[str, Callable[[Settings], str]] = {
     "whitelist_clients": lambda _: _whitelist_files(lambda paths: paths.whitelist_clients),
     "whitelist_recipients": lambda _: _whitelist_files(lambda paths: paths.whitelist_recipients),
     "socketmode": lambda settings: f"0{settings.socketmode:o}.",
-    "log_format": lambda settings: f"{settings.log_format},",
+    "log_format": lambda settings: f"{settings.log_format}.",
     "syslog_facility": lambda settings: f"{settings.syslog_facility}.",
 }
 

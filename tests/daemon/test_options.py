@@ -168,7 +168,7 @@ VALUES: dict[str, list[tuple[str, str, object]]] = {
         ("7", "socketmode", 0o7),
         ("1777", "socketmode", 0o1777),
     ],
-    "log-format": [("json", "log_format", "json"), ("text", "log_format", "text")],
+    "log-format": [("json", "log_format", "json")],
     "syslogfacility": [("local0", "syslog_facility", "local0")],
     "syslog-facility": [("local0", "syslog_facility", "local0")],
     "facility": [("local0", "syslog_facility", "local0")],
