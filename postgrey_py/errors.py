@@ -37,6 +37,10 @@ class OrderError(PostgreyError):
     """An administrator's order can't be understood or carried out."""
 
 
+class InterchangeError(PostgreyError):
+    """A line of exported records is none, or can't be used."""
+
+
 class ControlError(PostgreyError):
     """A control message, or what it asks for, is refused. `code` is a word for programs, the text is for people."""
 

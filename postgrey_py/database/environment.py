@@ -105,6 +105,8 @@ class Environment:
 
         Where a new log file finds no room, Berkeley DB 5.3 takes a commit for done that it could not write.
         """
+        if self._env is None:
+            raise DatabaseError("the database is not open")
         try:
             self._env.log_flush()
         except BerkeleyDBError as error:

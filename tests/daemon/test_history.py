@@ -16,25 +16,14 @@ from postgrey_py.daemon.logs import Log
 from postgrey_py.daemon.tally import Tally
 from postgrey_py.daemon.worker import Worker
 from postgrey_py.greylist.decision import Action, Decision, Reason
-from postgrey_py.greylist.loglines import Level
 from tests.daemon.conftest import StartServer
 from tests.support.control import ControlClient
+from tests.support.logs import Memory
 from tests.support.policy import ask
 
 NOW = 1_700_000_400
 NEW = Decision(Action.GREYLIST, Reason.NEW, wait=300)
 RETURNED = Decision(Action.PASS, Reason.TRIPLET_FOUND, waited=310)
-
-
-class Memory:
-    """A sink that keeps its lines."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def write(self, lines: list[tuple[Level, str]]) -> int:
-        self.lines += (text for _, text in lines)
-        return 0
 
 
 @pytest.fixture

@@ -12,21 +12,10 @@ from postgrey_py.daemon.logs import Log
 from postgrey_py.daemon.orders import MOST_ALLOWANCES, ORDERS_NAME, Orders
 from postgrey_py.daemon.worker import Worker
 from postgrey_py.errors import OrderError
-from postgrey_py.greylist.loglines import Level
 from postgrey_py.greylist.overrides import Overrides
+from tests.support.logs import Memory
 
 NOW = 1_700_000_000.0
-
-
-class Memory:
-    """A sink that keeps its lines."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def write(self, lines: list[tuple[Level, str]]) -> int:
-        self.lines += (text for _, text in lines)
-        return 0
 
 
 class Clock:

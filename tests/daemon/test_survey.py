@@ -16,22 +16,15 @@ from postgrey_py.daemon.worker import Worker
 from postgrey_py.errors import DatabaseError
 from postgrey_py.greylist.address import parse_address
 from postgrey_py.greylist.keys import client_key, triplet_key
-from postgrey_py.greylist.loglines import Level
 from postgrey_py.greylist.records import format_record
 from postgrey_py.greylist.settings import Settings
 from tests.database.dbdirs import OpenStore, open_store
+from tests.support.logs import Memory
 
 NOW = 1_700_000_000
 PENDING = format_record(NOW - 50, NOW - 50)
 PASSED = format_record(NOW - 5000, NOW - 50)
 LAPSED = format_record(NOW - 500_000, NOW - 500_000)
-
-
-class Nowhere:
-    """A sink that takes every line."""
-
-    def write(self, lines: list[tuple[Level, str]]) -> int:
-        return 0
 
 
 @pytest.fixture
@@ -46,7 +39,7 @@ async def never() -> None:
 
 def survey(store: OpenStore, settings: Settings, *, is_down: bool = False) -> Census | None:
     async def run() -> Census | None:
-        log, worker = Log(Nowhere()), Worker()
+        log, worker = Log(Memory()), Worker()
         outage = Outage(never, log, time.monotonic)
         if is_down:
             outage.failed(DatabaseError("gone"))

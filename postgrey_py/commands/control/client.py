@@ -7,7 +7,7 @@ import contextlib
 import errno
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from postgrey_py.commands.server_arguments import ServerFields
@@ -79,10 +79,14 @@ class Client:
                 items.append(value)
         raise self._broken()
 
-    def items(self, command: str, arguments: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """Yield what the command sends before its result. Raises PostgreyError."""
+    def items(
+        self, command: str, arguments: Mapping[str, Any], on_result: Callable[[Any], object] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Yield what the command sends before its result, of which `on_result` is told. Raises PostgreyError."""
         for kind, value in self._replies(command, arguments):
             if kind == "result":
+                if on_result is not None:
+                    on_result(value)
                 return
             if value and isinstance(value, dict):
                 yield value

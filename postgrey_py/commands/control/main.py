@@ -24,8 +24,22 @@ from postgrey_py.commands.control.show import (
     show_status,
 )
 from postgrey_py.commands.control.show_explanation import show_explanation
-from postgrey_py.commands.control.show_records import count_changes, show_changes, show_client, show_triplet
+from postgrey_py.commands.control.show_records import (
+    count_changes,
+    show_changes,
+    show_client,
+    show_import,
+    show_triplet,
+)
 from postgrey_py.commands.control.stopped import explain_from_files, find_settings
+from postgrey_py.commands.control.transfer import (
+    STANDARD_INPUT,
+    export_from_files,
+    export_from_server,
+    import_into_server,
+    open_export,
+    read_contents,
+)
 from postgrey_py.errors import PostgreyError, UsageError
 from postgrey_py.protocol.control import to_wire
 
@@ -41,6 +55,9 @@ def main(arguments: Sequence[str]) -> int:
 def _run(options: Options) -> None:
     if options.command == "explain":
         _explain(options)
+        return
+    if options.command == "export":
+        _export(options)
         return
     client = Client(_find_socket(options))
     with contextlib.closing(client):
@@ -68,6 +85,41 @@ def _explain(options: Options) -> None:
         with contextlib.closing(connection):
             result = connection.ask("explain", {**{k: to_wire(v) for k, v in mail._asdict().items()}, "at": at})
     _print(options, result, show_explanation)
+
+
+def _export(options: Options) -> None:
+    """Print the records of the server or, where none runs, those in its files. Raises PostgreyError."""
+    try:
+        connection = Client(_find_socket(options))
+    except NoServerError as error:
+        print(f"{NAME}: {error}; these are the records in its files", file=sys.stderr)
+        export_from_files(find_settings(options.dbdir, options.server_options), sys.stdout.write)
+    else:
+        with contextlib.closing(connection):
+            export_from_server(connection, sys.stdout.write)
+
+
+def _import(client: Client, options: Options) -> None:
+    """Merge the records of a file into the server, if whoever sits there wants that. Raises PostgreyError."""
+    name = options.operands[0]
+    with open_export(name) as file:
+        contents = read_contents(file, "standard input" if name == STANDARD_INPUT else name)
+        # Whether they fit is known before anybody is asked.
+        client.ask("import", {"header": contents.header})
+        if not options.yes:
+            _confirm(options, f"{contents.text()}; the first: {contents.first}\n")
+        _print(options, import_into_server(client, file, name, contents.header), show_import)
+
+
+def _confirm(options: Options, text: str) -> None:
+    """Ask whoever sits there whether so many records are meant. Raises UsageError, PostgreyError."""
+    sys.stderr.write(f"{NAME}: {options.command}: {text}")
+    if not sys.stdin.isatty():
+        raise UsageError(f"{options.command}: that is more than one record: say --yes")
+    sys.stderr.write("all of these? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise PostgreyError("nothing was changed")
 
 
 def _pending(client: Client, options: Options) -> None:
@@ -102,13 +154,7 @@ def _change(client: Client, options: Options) -> None:
         return
     wanted = client.ask(options.command, choice)
     if count_changes(wanted) > 1:
-        sys.stderr.write(f"{NAME}: {options.command}: {show_changes(wanted)}")
-        if not sys.stdin.isatty():
-            raise UsageError(f"{options.command}: that is more than one record: say --yes")
-        sys.stderr.write("all of these? [y/N] ")
-        sys.stderr.flush()
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            raise PostgreyError("nothing was changed")
+        _confirm(options, show_changes(wanted))
     result = client.ask(options.command, {**choice, "apply": True}) if count_changes(wanted) else wanted
     _print(options, result, show_changes)
 
@@ -212,6 +258,7 @@ _COMMANDS: Mapping[str, Callable[[Client, Options], None]] = {
     "disallow": _disallow,
     "distrust": _distrust,
     "forget": _change,
+    "import": _import,
     "pause": _pause,
     "pending": _pending,
     "release": _change,

@@ -8,6 +8,7 @@ from typing import Any
 
 from postgrey_py.commands.control.show import format_duration, safe
 from postgrey_py.greylist.overrides import format_time
+from postgrey_py.greylist.plural import counted
 
 
 def show_triplet(one: Mapping[str, Any]) -> str:
@@ -35,11 +36,15 @@ def show_changes(result: Mapping[str, Any]) -> str:
     """Return how many records a change is about, and the first of them."""
     if not count_changes(result):
         return "nothing of that kind is known\n"
-    counts = [
-        f"{result[name]} {name if result[name] != 1 else name[:-1]}"
-        for name in ("triplets", "clients")
-        if result.get(name)
-    ]
+    counts = [counted(result[name], name) for name in ("triplets", "clients") if result.get(name)]
     first = result["first"]
     shown = show_client(first) if "passes" in first else show_triplet(first)
     return f"{' and '.join(counts)}; the first: {shown}"
+
+
+def show_import(result: Mapping[str, Any]) -> str:
+    """Return what became of imported records."""
+    return (
+        f"{result['added']} added, {result['changed']} changed by what was new in them, {result['same']} known already,"
+        f" {result['old']} passed over: the next clean-up would remove them\n"
+    )

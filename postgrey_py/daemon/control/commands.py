@@ -9,9 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from postgrey_py.daemon.control.arguments import NoArguments, read_arguments
+from postgrey_py.daemon.control.changes import (
+    ChangeArguments,
+    ClientArguments,
+    distrust,
+    forget,
+    release,
+    trust,
+)
 from postgrey_py.daemon.control.connections import Send
 from postgrey_py.daemon.control.engine import Engine
 from postgrey_py.daemon.control.explain import ExplainArguments, explain
+from postgrey_py.daemon.control.listing import ListArguments, pending, trusted
 from postgrey_py.daemon.control.orders import (
     AllowArguments,
     DisallowArguments,
@@ -22,18 +31,8 @@ from postgrey_py.daemon.control.orders import (
     pause,
     resume,
 )
-from postgrey_py.daemon.control.records import (
-    ChangeArguments,
-    ClientArguments,
-    ListArguments,
-    distrust,
-    forget,
-    pending,
-    release,
-    trust,
-    trusted,
-)
 from postgrey_py.daemon.control.status import status
+from postgrey_py.daemon.control.transfer import ImportArguments, export_records, import_records
 from postgrey_py.daemon.control.upkeep import clean_up, reload
 from postgrey_py.daemon.control.watch import WatchArguments, watch
 from postgrey_py.errors import ControlError
@@ -61,7 +60,9 @@ COMMANDS = {
     "disallow": Command(DisallowArguments, disallow),
     "distrust": Command(ClientArguments, distrust),
     "explain": Command(ExplainArguments, explain),
+    "export": Command(NoArguments, export_records, LONG_SECONDS),
     "forget": Command(ChangeArguments, forget, LONG_SECONDS),
+    "import": Command(ImportArguments, import_records),
     "pause": Command(PauseArguments, pause),
     "pending": Command(ListArguments, pending, LONG_SECONDS),
     "release": Command(ChangeArguments, release, LONG_SECONDS),
