@@ -22,6 +22,9 @@ from tests.support.servers import POSTGREY, ROOT, STOCK_CLIENTS, STOCK_RECIPIENT
 
 POSTGREYCTL = (sys.executable, str(ROOT / "scripts" / "postgreyctl"))
 
+# The file of export and import, in the directory of the run.
+EXPORT = "export"
+
 # With nothing, first; the last ones change records.
 COMMANDS: tuple[tuple[str, ...], ...] = (
     (),
@@ -33,6 +36,8 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("reload",),
     ("trust", "192.0.2.7"),
     ("distrust", "192.0.2.7"),
+    ("export",),
+    ("import", "--yes", EXPORT),
     ("release", "--sender=example1.com", "--yes"),
     ("forget", "--sender=example2.com", "--yes"),
     ("release", "--sender=*.com", "--yes"),
@@ -57,12 +62,15 @@ def run(directory: Path, triplets: int) -> bool:
             load.next_phase()
             began = time.monotonic()
             if command:
-                done = subprocess.run(
-                    (*POSTGREYCTL, f"--control={server.dbdir}/postgrey.control", *command),
-                    capture_output=True,
-                    text=True,
-                    check=False,
-                )
+                with (directory / (EXPORT if command == ("export",) else "output")).open("w") as output:
+                    done = subprocess.run(
+                        (*POSTGREYCTL, f"--control={server.dbdir}/postgrey.control", *command),
+                        stdout=output,
+                        stderr=subprocess.PIPE,
+                        cwd=directory,
+                        text=True,
+                        check=False,
+                    )
                 works &= done.returncode == 0
                 if done.returncode:
                     print(done.stderr, file=sys.stderr)

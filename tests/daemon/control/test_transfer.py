@@ -53,7 +53,7 @@ def test_all_records_are_exported(start: StartServer) -> None:
     assert {key.encode("utf-8", "surrogateescape"): value.encode() for key, value in found.items()} == stored
 
 
-def test_records_of_one_server_are_taken_by_another(start: StartServer) -> None:
+def test_records_of_one_server_are_taken_by_another(start: StartServer, tmp_path: Path) -> None:
     one = start()
     now = int(time.time())
     with PolicyClient(one.port) as client:
@@ -61,7 +61,7 @@ def test_records_of_one_server_are_taken_by_another(start: StartServer) -> None:
         client.ask(policy_test_time=now - 500, recipient="waits@example.org")
         client.ask(policy_test_time=now - 400)
     lines = export(one.dbdir)
-    other = start()
+    other = start(dbdir=tmp_path / "other")
     assert ask(other.port, client_address="198.51.100.1").startswith("DEFER")
     assert give(other.dbdir, lines) == {"added": 3, "changed": 0, "same": 0, "old": 0}
     # Who has passed there passes here, and who waits there has waited.
@@ -131,9 +131,9 @@ def test_one_wrong_line_and_nothing_of_the_message_is_imported(start: StartServe
     assert records(server.dbdir, TRIPLETS) == {}
 
 
-def test_header_alone_asks_whether_records_would_fit(start: StartServer) -> None:
+def test_header_alone_asks_whether_records_would_fit(start: StartServer, tmp_path: Path) -> None:
     assert ImportArguments("x").lines == ""
-    one, other = start("--privacy"), start()
+    one, other = start("--privacy"), start(dbdir=tmp_path / "other")
     header = json.dumps(export(other.dbdir)[0])
     with ControlClient(other.dbdir) as client:
         assert client.result("import", header=header) == {"added": 0, "changed": 0, "same": 0, "old": 0}
@@ -141,9 +141,9 @@ def test_header_alone_asks_whether_records_would_fit(start: StartServer) -> None
         assert "privacy" in client.ask("import", header=header)["error"]["message"]
 
 
-def test_hashes_are_exported_and_imported(start: StartServer) -> None:
+def test_hashes_are_exported_and_imported(start: StartServer, tmp_path: Path) -> None:
     one = start("--privacy")
     deferred(one, 3)
-    other = start("--privacy")
+    other = start("--privacy", dbdir=tmp_path / "other")
     assert give(other.dbdir, export(one.dbdir))["added"] == 3
     assert records(other.dbdir, TRIPLETS) == records(one.dbdir, TRIPLETS)
