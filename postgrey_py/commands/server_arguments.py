@@ -29,11 +29,13 @@ class ServerFields(TypedDict, total=False):
     dbdir: str | None
     delay: int | None
     greylist_action: str | None
+    greylist_recipients: list[str] | None
     greylist_text: str | None
     ipv4cidr: int | None
     ipv6cidr: int | None
     lookup_by_host: bool | None
     max_age: int | None
+    never_trust_clients: list[str] | None
     privacy: bool | None
     retry_window: int | None
     training: bool | None
@@ -131,12 +133,14 @@ _READERS: dict[str, tuple[str, Any]] = {
     "dbdir": ("dbdir", _path),
     "delay": ("delay", _number_or_default),
     "greylist-action": ("greylist_action", _text),
+    "greylist-recipients": ("greylist_recipients", _paths),
     "greylist-text": ("greylist_text", _text),
     "ipv4cidr": ("ipv4cidr", _network_size(IPV4_BITS)),
     "ipv6cidr": ("ipv6cidr", _network_size(IPV6_BITS)),
     "lookup-by-host": ("lookup_by_host", None),
     "lookup-by-subnet": ("lookup_by_host", None),
     "max-age": ("max_age", _days),
+    "never-trust-clients": ("never_trust_clients", _paths),
     "privacy": ("privacy", None),
     "retry-window": ("retry_window", _retry_window),
     "training": ("training", None),

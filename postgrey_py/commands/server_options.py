@@ -236,7 +236,7 @@ def _make_absolute(values: dict[str, Any], process: Path) -> None:
     for name, value in values.items():
         if name == "dbdir" or (name == "control" and value != NO_CONTROL):
             values[name] = os.path.abspath(os.path.join(start, value))
-        elif name.startswith("whitelist_"):
+        elif isinstance(value, tuple):
             values[name] = tuple(os.path.abspath(os.path.join(start, path)) for path in value)
 
 

@@ -34,6 +34,8 @@ def _find_idle_options(settings: Settings, given: Collection[str]) -> Iterator[s
         yield "--socketmode has no effect without --unix"
     if "verbose" in given and settings.quiet:
         yield "--verbose has no effect with --quiet"
+    if settings.never_trust_clients and not settings.auto_whitelist_clients:
+        yield "--never-trust-clients has no effect with --auto-whitelist-clients=0: nobody is trusted"
     for name in ("ipv4cidr", "ipv6cidr"):
         if name in given and settings.lookup_by_host:
             yield f"--{name} has no effect with --lookup-by-host"

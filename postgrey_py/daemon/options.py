@@ -147,6 +147,13 @@ def make_parser() -> Parser:
     value(
         "greylist-text", type=read_text, metavar="TEXT", help="text for greylisted mail; %%s: seconds left, %%r: domain"
     )
+    value(
+        "greylist-recipients",
+        type=read_path,
+        metavar="FILE",
+        action="append",
+        help="greylist these recipients only; repeatable",
+    )
     value("group", type=str, metavar="GROUP", help=f"run as this group (default for root: {PATHS.group})")
     parser.information_option("help")
     value("hostname", type=read_text, metavar="NAME", help="name for the header (default: the name of this host)")
@@ -198,6 +205,13 @@ def make_parser() -> Parser:
         type=read_metrics,
         metavar="[HOST:]PORT",
         help="serve a page about the server, and its metrics, here (without HOST: on localhost)",
+    )
+    value(
+        "never-trust-clients",
+        type=read_path,
+        metavar="FILE",
+        action="append",
+        help="clients that never get onto the auto-whitelist; repeatable",
     )
     flag("noaction", "no-action", "n", help=argparse.SUPPRESS)
     value("pidfile", type=read_path, metavar="PATH", help="write the process id here (with --daemonize)")

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from postgrey_py.greylist.plural import counted
 from postgrey_py.greylist.settings import Settings
-from postgrey_py.greylist.whitelists import KINDS, AnyList, Watch, Whitelists
+from postgrey_py.greylist.whitelists import KINDS, USUAL, AnyList, Watch, Whitelists
 from postgrey_py.listfiles import as_text, read_list_files
 
 
@@ -21,12 +22,16 @@ class WhitelistFiles:
     """The whitelists of these settings as they were last read.
 
     `current` is the bundle, `complaints` has what there was to say about the files and lines when it was read, and
-    `failures` how many of these tell of something that is not in force. `paths` has the files of each kind of list, and
-    `read_at` when it was read, in seconds since 1970. `report` is told, later, of patterns that take too long.
+    `failures` how many of these tell of something that is not in force. `paths` has the files of each kind of list that
+    there is, and `read_at` when it was read, in seconds since 1970. `report` is told, later, of patterns that take too
+    long.
     """
 
     def __init__(self, settings: Settings, report: Callable[[str], None]) -> None:
-        self.paths = {"client": settings.whitelist_clients, "recipient": settings.whitelist_recipients}
+        files = {name: getattr(settings, kind.files) for name, kind in KINDS.items()}
+        self.paths: dict[str, tuple[str, ...]] = {
+            name: paths for name, paths in files.items() if paths or name in USUAL
+        }
         # What a pattern costs others is the time of the thread that answers them.
         self._watch = Watch(time.thread_time, lambda remark: report(as_text(remark)))
         self._unreadable: dict[str, set[str]] = {kind: set(paths) for kind, paths in self.paths.items()}
@@ -50,12 +55,12 @@ class WhitelistFiles:
             complaints += unreadable.values()
             failures += len(unreadable)
             if not set(unreadable) <= self._unreadable[kind]:
-                complaints.append(f"the {kind} whitelist stays as it was")
+                complaints.append(f"the {KINDS[kind].title} stays as it was")
                 continue
             self._unreadable[kind] = set(unreadable)
             self.read_at[kind] = time.time()
             self._read += [path for path in paths if path not in unreadable and os.path.lexists(path)]
-            lists[kind] = KINDS[kind](lines, self._watch)
+            lists[kind] = KINDS[kind].make(lines, self._watch)
             complaints += (as_text(remark.text) for remark in lists[kind].remarks)
             failures += sum(not remark.is_in_force for remark in lists[kind].remarks)
         # All at once, when all are made.
@@ -69,10 +74,10 @@ class WhitelistFiles:
             (kind, getattr(self.current, kind)) for kind, paths in self.paths.items() if paths
         ]
         unused = sum(not remark.is_in_force for _, one in lists for remark in one.remarks)
-        counts = [f"{one.in_force} {_plural(one.in_force, 'entry', 'entries')} for {kind}s" for kind, one in lists]
+        counts = [f"{counted(one.in_force, 'entries')} for {KINDS[kind].entries}" for kind, one in lists]
         *others, last = counts or ["nothing"]
         total = f"{', '.join(others)} and {last}" if others else last
-        return f"whitelists: {total} in force, {unused} {_plural(unused, 'line', 'lines')} not used"
+        return f"whitelists: {total} in force, {counted(unused, 'lines')} not used"
 
     def lost_to(self, user: str) -> list[str]:
         """Return complaints about files that were read, but that the user the server runs as now may not read."""
@@ -81,7 +86,3 @@ class WhitelistFiles:
             for path in dict.fromkeys(self._read)
             if not os.access(path, os.R_OK)
         ]
-
-
-def _plural(number: int, one: str, more: str) -> str:
-    return one if number == 1 else more

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from postgrey_py.greylist.address import parse_address
+from postgrey_py.greylist.address import Address, parse_address
 from postgrey_py.greylist.decision import NO_FACTS, Decision, Question, Reason, Wanted
 from postgrey_py.greylist.keys import client_key, triplet_key
 from postgrey_py.greylist.near_misses import find_near_misses
@@ -18,7 +19,7 @@ from postgrey_py.greylist.whitelists import Whitelists
 # What a record says of its triplet.
 NEVER_SEEN, PENDING, LAPSED, PASSED = "never seen", "pending", "lapsed", "passed"
 
-_BY_LISTS = (Reason.CLIENT_WHITELIST, Reason.RECIPIENT_WHITELIST)
+_BY_LISTS = (Reason.CLIENT_WHITELIST, Reason.RECIPIENT_WHITELIST, Reason.NOT_GREYLISTED)
 
 
 class Explanation(NamedTuple):
@@ -27,7 +28,7 @@ class Explanation(NamedTuple):
     The keys are empty where the client's address is none, `client_key` also without auto-whitelist. `triplet` and
     `client` are the records, None where there are none; `state` says what the first means. A mail that is deferred, or
     would be, passes from `passes_from` to `passes_until` if it is tried again then. `remarks` name list entries that
-    nearly match.
+    matter beside the decision, and those that nearly match.
     """
 
     request: Request
@@ -83,7 +84,10 @@ def explain(
         passes_from, passes_until = now + decision.wait, first_seen + settings.retry_window
     remarks: tuple[str, ...] = ()
     if decision.reason not in _BY_LISTS:
-        remarks = find_near_misses(request, address, helo, whitelists)
+        remarks = (
+            *_find_standing(request, address, whitelists),
+            *find_near_misses(request, address, helo, whitelists),
+        )
     return Explanation(
         request,
         decision,
@@ -98,6 +102,14 @@ def explain(
         passes_until,
         remarks,
     )
+
+
+def _find_standing(request: Request, address: Address, whitelists: Whitelists) -> Iterator[str]:
+    """Yield what lists say of this mail that let nothing through."""
+    if whitelists.greylisted is not None and (line := whitelists.greylisted.match(request.recipient)):
+        yield f"{line.entry()} is listed ({line.place()}): this recipient is greylisted"
+    if whitelists.untrusted is not None and (line := whitelists.untrusted.match(request.client_name, address)):
+        yield f"{line.entry()} is listed ({line.place()}): this client never gets onto the auto-whitelist"
 
 
 def _state(triplet: Record | None, now: int, settings: Settings) -> str:

@@ -64,7 +64,15 @@ class Line(NamedTuple):
 
     def remark(self, text: str) -> str:
         """Return a text about the line, with its place."""
-        return f"{self.file} line {self.number}: {text}"
+        return f"{self.place()}: {text}"
+
+    def place(self) -> str:
+        """Return where the line stands, for people."""
+        return f"{self.file} line {self.number}"
+
+    def entry(self) -> str:
+        """Return the text without its comment."""
+        return self.text.partition("#")[0].strip()
 
 
 class Remark(NamedTuple):

@@ -76,7 +76,7 @@ def _find_wrong_lists(request: Request, address: Address, lists: Whitelists) -> 
         yield f"{request.sender} is listed{_at(line)}, but this is the sender, and the list is about recipients"
     name = request.client_name
     line = lists.recipient.match(f"postmaster@{name}") if name not in ("", UNKNOWN) else None
-    if line is not None and "@" not in _entry(line):
+    if line is not None and "@" not in line.entry():
         yield f"{name} is listed{_at(line)}, but this is the client, and the list is about recipients"
 
 
@@ -117,7 +117,7 @@ def _find_neighbours(address: Address, lists: Whitelists) -> Iterator[str]:
         if (value << (address.bits - length)) >> shift == address.value >> shift
     ]
     for line in near[:MOST]:
-        yield f"{_entry(line)} is listed{_at(line)}, which is near {address.text()}, but does not contain it"
+        yield f"{line.entry()} is listed{_at(line)}, which is near {address.text()}, but does not contain it"
 
 
 def _find_unused_lines(request: Request, address: Address, helo: str, lists: Whitelists) -> Iterator[str]:
@@ -135,9 +135,5 @@ def _find_unused_lines(request: Request, address: Address, helo: str, lists: Whi
         yield from [text for text in unused if any(value in ascii_lower(text) for value in wanted)][:MOST]
 
 
-def _entry(line: Line) -> str:
-    return line.text.partition("#")[0].strip()
-
-
 def _at(line: Line) -> str:
-    return f" ({line.file} line {line.number})"
+    return f" ({line.place()})"

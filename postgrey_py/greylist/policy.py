@@ -85,6 +85,9 @@ class Policy:
         entry = self._whitelists.recipient.match(request.recipient)
         if entry is not None:
             return Decision(_PASS, Reason.RECIPIENT_WHITELIST, 0, None, entry)
+        greylisted = self._whitelists.greylisted
+        if greylisted is not None and greylisted.match(request.recipient) is None:
+            return Decision(_PASS, Reason.NOT_GREYLISTED)
         return Question(request, address)
 
     def judge(self, question: Question, records: Records, facts: Facts | None, now: int) -> Decision | Wanted:
@@ -98,11 +101,18 @@ class Policy:
         if request.test_time is not None:
             now = request.test_time
         client, client_is_due, name = _NEVER_SEEN, False, b""
+        clients: tuple[StoredRecord, ...] = ()
         if settings.auto_whitelist_clients:
             name = client_key(address, settings)
             value = records.clients.get(name)
             client = _NEVER_SEEN if value is None else parse_record(value)
-            client_is_due = is_due(client, now)
+            untrusted = self._whitelists.untrusted
+            if untrusted is not None and untrusted.match(request.client_name, address) is not None:
+                # What it has earned it loses, for Perl Postgrey and for the time after it is off the list as well.
+                clients = ((name, format_record(0, now)),) if client[0] else ()
+                client = _NEVER_SEEN
+            else:
+                client_is_due = is_due(client, now)
             if client[0] >= settings.auto_whitelist_clients:
                 counted = ((name, format_record(client[0] + 1, now)),) if client_is_due else ()
                 return Decision(_PASS, _AUTO_WHITELIST, 0, None, None, (), counted)
@@ -124,7 +134,7 @@ class Policy:
         wait = settings.delay - (now - first_seen)
         if wait > 0:
             if self._overrides is not None and (order := self._find_order(question, clock)):
-                return Decision(_PASS, order[0], wait, None, None, triplets, (), notes, order[1])
+                return Decision(_PASS, order[0], wait, None, None, triplets, clients, notes, order[1])
             if facts is None and self._wants_facts:
                 return Wanted(question)
             if facts is not None and facts.voucher:
@@ -132,12 +142,11 @@ class Policy:
             reason = _NEW if first_seen == now else Reason.EARLY_RETRY
             if settings.training:
                 return Decision(
-                    _PASS, Reason.TRAINING, wait, None, None, triplets, (), notes, deferral_text(reason, wait)
+                    _PASS, Reason.TRAINING, wait, None, None, triplets, clients, notes, deferral_text(reason, wait)
                 )
-            return Decision(_GREYLIST, reason, wait, None, None, triplets, (), notes)
+            return Decision(_GREYLIST, reason, wait, None, None, triplets, clients, notes)
         if passed_before:
-            return Decision(_PASS, _TRIPLET_FOUND, 0, None, None, triplets, (), notes)
-        clients: tuple[StoredRecord, ...] = ()
+            return Decision(_PASS, _TRIPLET_FOUND, 0, None, None, triplets, clients, notes)
         if client_is_due:
             clients = ((name, format_record(client[0] + 1, now)),)
             if client[0] + 1 == settings.auto_whitelist_clients:

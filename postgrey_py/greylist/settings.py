@@ -82,6 +82,9 @@ class Settings:
     ipv6cidr: int = 64
     privacy: bool = False
     training: bool = False
+    # Files of lists that there are only if an option names them.
+    greylist_recipients: tuple[str, ...] = ()
+    never_trust_clients: tuple[str, ...] = ()
 
     # What the mail server is told.
     greylist_action: str = "DEFER_IF_PERMIT"

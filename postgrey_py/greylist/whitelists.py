@@ -3,7 +3,7 @@
 
 A match is the line that it comes from. Domains are found by suffix in a dictionary, networks by prefix length, and
 patterns as `patterns` does it. Answers for recent clients and recipients are remembered. A further kind of list is a
-class with `match`, `remarks` and `in_force`, a field of Whitelists, and its name in KINDS.
+class with `match`, `remarks` and `in_force`, a field of Whitelists, and a line in KINDS.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from postgrey_py.greylist.address import IPV4_BITS, IPV6_BITS, Address
 from postgrey_py.greylist.client_entries import read_client_line
@@ -146,14 +146,39 @@ class RecipientList:
 
 @dataclass(frozen=True, slots=True)
 class Whitelists:
-    """All lists, by kind."""
+    """All lists, by kind; None for one that no option names, and that changes nothing.
+
+    Recipients who are `greylisted` are the only ones, if there is that list. Clients that are `untrusted` never get
+    onto the auto-whitelist.
+    """
 
     client: ClientList = field(default_factory=ClientList)
     recipient: RecipientList = field(default_factory=RecipientList)
+    greylisted: RecipientList | None = None
+    untrusted: ClientList | None = None
 
 
 AnyList: TypeAlias = "ClientList | RecipientList"
-KINDS: dict[str, Callable[[Iterable[Line], Watch], AnyList]] = {"client": ClientList, "recipient": RecipientList}
+
+
+class Kind(NamedTuple):
+    """A kind of list: what makes one of lines, the field of Settings with its files, and what it is called."""
+
+    make: Callable[[Iterable[Line], Watch], AnyList]
+    files: str
+    title: str
+    entries: str
+
+
+# By the field of Whitelists.
+KINDS: dict[str, Kind] = {
+    "client": Kind(ClientList, "whitelist_clients", "client whitelist", "clients"),
+    "recipient": Kind(RecipientList, "whitelist_recipients", "recipient whitelist", "recipients"),
+    "greylisted": Kind(RecipientList, "greylist_recipients", "list of greylisted recipients", "greylisted recipients"),
+    "untrusted": Kind(ClientList, "never_trust_clients", "list of clients never to trust", "clients never to trust"),
+}
+# Those that are there without an option.
+USUAL = ("client", "recipient")
 
 
 class _Patterns:

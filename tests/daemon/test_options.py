@@ -143,6 +143,8 @@ VALUES: dict[str, list[tuple[str, str, object]]] = {
         ("\N{EURO SIGN}", "greylist_text", "\xe2\x82\xac"),
         (os.fsdecode(b"\xe9"), "greylist_text", "\xe9"),
     ],
+    "greylist-recipients": [("/etc/list", "greylist_recipients", ("/etc/list",))],
+    "never-trust-clients": [("/etc/list", "never_trust_clients", ("/etc/list",))],
     "group": [("mail", "group", "mail"), ("8", "group", "8")],
     "hostname": [("mx.example.org", "hostname", "mx.example.org"), ("m\xfc", "hostname", "m\xc3\xbc")],
     "ipv4cidr": [("16", "ipv4cidr", 16), ("1", "ipv4cidr", 1), ("32", "ipv4cidr", 32)],

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -282,3 +283,34 @@ def test_a_file_that_came_later_counts_as_one_that_could_be_read(files: Files) -
     files.recipients.unlink()
     assert "the recipient whitelist stays as it was" in whitelists.reload()
     assert whitelists.current.recipient.match("stock@example.org")
+
+
+# Lists that an option names.
+
+
+def test_lists_of_options_are_there_only_where_they_are_named(files: Files, tmp_path: Path) -> None:
+    current = read(files.settings).current
+    assert (current.greylisted, current.untrusted) == (None, None)
+    only, never = tmp_path / "only", tmp_path / "never"
+    only.write_text("bob@example.org\nnot an address\n")
+    never.write_text("forwarder.example\n")
+    settings = replace(files.settings, greylist_recipients=(str(only),), never_trust_clients=(str(never),))
+    whitelists = read(settings)
+    assert [text for text in whitelists.complaints if text.startswith(f"{only} line 2: ")]
+    assert whitelists.summary() == (
+        "whitelists: 1 entry for clients, 1 entry for recipients, 1 entry for greylisted recipients"
+        " and 1 entry for clients never to trust in force, 1 line not used"
+    )
+    assert whitelists.current.greylisted is not None
+    assert whitelists.current.greylisted.match("bob@example.org")
+    # It stays as it was when it can't be read any more.
+    make_unreadable(only)
+    assert "the list of greylisted recipients stays as it was" in whitelists.reload()
+    assert whitelists.current.greylisted.match("bob@example.org")
+
+
+def test_list_of_an_option_that_can_not_be_read_is_empty(files: Files, tmp_path: Path) -> None:
+    whitelists = read(replace(files.settings, greylist_recipients=(str(tmp_path / "nowhere"),)))
+    assert any("nowhere" in text for text in whitelists.complaints)
+    assert whitelists.current.greylisted is not None
+    assert not whitelists.current.greylisted.match("bob@example.org")

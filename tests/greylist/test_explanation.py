@@ -11,7 +11,7 @@ from postgrey_py.greylist.list_lines import Line
 from postgrey_py.greylist.policy import Policy, Records
 from postgrey_py.greylist.request import Request
 from postgrey_py.greylist.settings import Settings
-from postgrey_py.greylist.whitelists import ClientList, Whitelists
+from postgrey_py.greylist.whitelists import ClientList, RecipientList, Whitelists
 
 NOW = 1_700_000_000
 KEY = b"192.0.2.0/alice@example.com/bob@example.org"
@@ -83,3 +83,16 @@ def test_address_that_is_none() -> None:
 def test_without_auto_whitelist_there_is_no_client() -> None:
     found = explained(client=b"9,9", settings=Settings(auto_whitelist_clients=0))
     assert (found.client_key, found.client, found.decision.reason) == (b"", None, Reason.NEW)
+
+
+def test_lists_that_let_nothing_through_are_named() -> None:
+    lists = Whitelists(
+        greylisted=RecipientList([Line("only", 3, "example.org # for Bob")]),
+        untrusted=ClientList([Line("never", 4, "192.0.2.7")]),
+    )
+    request = Request("192.0.2.7", "unknown", "alice@example.com", "bob@example.org", "", None)
+    found = explain(Policy(SETTINGS, lists), lists, SETTINGS, request, "", Records({}, {}), NOW)
+    assert found.remarks == (
+        "example.org is listed (only line 3): this recipient is greylisted",
+        "192.0.2.7 is listed (never line 4): this client never gets onto the auto-whitelist",
+    )

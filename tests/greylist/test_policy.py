@@ -116,9 +116,11 @@ def make_world(
     recipients: tuple[str, ...] = (),
     triplets: dict[bytes, bytes] | None = None,
     clients: dict[bytes, bytes] | None = None,
+    greylisted: tuple[str, ...] | None = None,
+    untrusted: tuple[str, ...] | None = None,
     **options: Any,
 ) -> World:
-    """A world with these whitelists, records and options."""
+    """A world with these lists, records and options."""
     tables: tuple[dict[bytes, bytes], dict[bytes, bytes]] = dict(triplets or {}), dict(clients or {})
     settings = Settings(hostname="mx.example.org", **options)
     policy = Policy(
@@ -126,6 +128,8 @@ def make_world(
         Whitelists(
             ClientList(Line("clients", number, text) for number, text in enumerate(whitelist, 1)),
             RecipientList(Line("recipients", number, text) for number, text in enumerate(recipients, 1)),
+            None if greylisted is None else RecipientList(Line("greylisted", 1, text) for text in greylisted),
+            None if untrusted is None else ClientList(Line("untrusted", 1, text) for text in untrusted),
         ),
     )
     return World(policy, ReplyTexts(settings, "9.9"), *tables)
@@ -924,3 +928,50 @@ def test_training_asks_for_facts_first() -> None:
     assert isinstance(question, Question)
     policy = Policy(Settings(training=True), Whitelists(), wants_facts=True)
     assert isinstance(policy.judge(question, Records({}, {}), None, NOW), Wanted)
+
+
+# Lists that an option names.
+
+
+def test_only_recipients_who_are_listed_are_greylisted() -> None:
+    world = make_world(greylisted=("bob@example.org", "example.net"))
+    assert world.decide().reason is Reason.NEW
+    assert world.decide(recipient="Carol@lists.EXAMPLE.net").reason is Reason.NEW
+    line = f"action=pass, reason=recipient not greylisted, {WHO}".replace("bob@", "dave@")
+    world.triplets.clear()
+    assert world.ask(recipient="dave@example.org") == Answer("DUNNO", (notice(line),))
+    assert world.records() == ({}, {})
+
+
+def test_whitelist_overrules_the_list_of_recipients() -> None:
+    world = make_world(recipients=("bob@",), greylisted=("example.org",))
+    assert world.decide().reason is Reason.RECIPIENT_WHITELIST
+
+
+def test_nobody_is_greylisted_by_an_empty_list() -> None:
+    assert make_world(greylisted=()).decide().reason is Reason.NOT_GREYLISTED
+
+
+def test_client_that_is_never_trusted_earns_nothing() -> None:
+    world = make_world(untrusted=("example.com", "198.51.100.0/24"), auto_whitelist_clients=1)
+    for attributes in ({}, {"client_address": "198.51.100.9", "client_name": "unknown"}):
+        world.decide(NOW, **attributes)
+        assert world.decide(NOW + 300, **attributes).delay == 300
+    assert world.clients == {}
+    # Others do.
+    world.decide(NOW, client_name="mx.example.net", client_address="203.0.113.1")
+    world.decide(NOW + 300, client_name="mx.example.net", client_address="203.0.113.1")
+    assert world.clients == {b"203.0.113.1": record(1, NOW + 300)}
+
+
+def test_client_that_is_never_trusted_loses_what_it_had() -> None:
+    world = make_world(untrusted=("192.0.2.7",), clients={CLIENT: record(9, NOW - 10)})
+    assert world.decide().reason is Reason.NEW
+    assert world.clients == {CLIENT: record(0, NOW)}
+    # Once.
+    assert world.decide(NOW + 1).clients == ()
+
+
+def test_client_that_was_never_trusted_may_be_again() -> None:
+    world = make_world(clients={CLIENT: record(0, NOW - HOUR)}, triplets=seen(NOW - 300, NOW - 300))
+    assert world.decide().clients == ((CLIENT, record(1, NOW)),)

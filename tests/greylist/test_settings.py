@@ -26,6 +26,8 @@ DEFAULTS_OF_137 = {
     "ignore_test_time": False,
     "metrics": None,
     "training": False,
+    "greylist_recipients": (),
+    "never_trust_clients": (),
     "pidfile": None,
     "inet": (),
     "unix": (),
@@ -33,6 +35,7 @@ DEFAULTS_OF_137 = {
     "listen_queue_size": None,
     "daemonize": False,
     "syslog_facility": "mail",
+    "log_format": "text",
     "quiet": False,
     "verbose": False,
 }

@@ -9,6 +9,7 @@ from typing import Any
 
 from postgrey_py.commands.formats import printable
 from postgrey_py.greylist.overrides import Pause, format_time
+from postgrey_py.greylist.plural import counted
 
 _COLOURS = {"pass": "\x1b[32m", "greylist": "\x1b[33m"}
 _PLAIN = "\x1b[0m"
@@ -28,10 +29,10 @@ def show_status(status: Mapping[str, Any]) -> str:
     lines.append(f"last checkpoint: {format_time(checkpoint) if checkpoint else 'none'}")
     clean_up = status["clean_up"]
     lines.append(f"clean-up: last {_time(clean_up['last'])}, next {_time(clean_up['next'])}")
-    for kind, one in status["lists"].items():
+    for one in status["lists"].values():
         lines.append(
-            f"{kind} whitelist: {one['entries']} entries in force, {len(one['unused'])} lines not used, read"
-            f" {format_time(one['read'])}: {' '.join(safe(path) for path in one['files'])}"
+            f"{one['title']}: {counted(one['entries'], 'entries')} in force, {counted(len(one['unused']), 'lines')} not"
+            f" used, read {format_time(one['read'])}: {' '.join(safe(path) for path in one['files'])}"
         )
         lines += [f"  {safe(text)}" for text in one["unused"]]
     lines += show_today(status["today"])

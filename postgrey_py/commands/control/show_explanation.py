@@ -14,6 +14,7 @@ from postgrey_py.greylist.near_misses import UNKNOWN
 _MEANINGS = {
     Reason.CLIENT_WHITELIST.text: "the client is on a whitelist",
     Reason.RECIPIENT_WHITELIST.text: "the recipient is on a whitelist",
+    Reason.NOT_GREYLISTED.text: "the recipient is not on the list of those who are greylisted (--greylist-recipients)",
     Reason.AUTO_WHITELIST.text: "the client is on the auto-whitelist",
     Reason.NEW.text: "this mail is new",
     Reason.EARLY_RETRY.text: "it comes back too early",

@@ -16,7 +16,7 @@ from postgrey_py.greylist.explanation import explain
 from postgrey_py.greylist.policy import Policy, Records
 from postgrey_py.greylist.request import REQUEST_TYPE, read_request
 from postgrey_py.greylist.settings import Settings
-from postgrey_py.greylist.whitelists import ClientList, RecipientList, Watch, Whitelists
+from postgrey_py.greylist.whitelists import KINDS, USUAL, Watch, Whitelists
 from postgrey_py.listfiles import as_text, read_list_files
 from postgrey_py.protocol.descriptions import describe_explanation
 
@@ -27,10 +27,12 @@ def find_settings(dbdir: str | None, server_options: str | None) -> Settings:
         auto_whitelist_clients=None,
         dbdir=dbdir,
         delay=None,
+        greylist_recipients=None,
         ipv4cidr=None,
         ipv6cidr=None,
         lookup_by_host=None,
         max_age=None,
+        never_trust_clients=None,
         privacy=None,
         retry_window=None,
         training=None,
@@ -47,17 +49,17 @@ def explain_from_files(settings: Settings, mail: Mail, at: int | None) -> dict[s
     """
     defaults = Settings()
     watch = Watch(time.thread_time)
-    lines = []
-    for paths, usual in (
-        (settings.whitelist_clients, defaults.whitelist_clients),
-        (settings.whitelist_recipients, defaults.whitelist_recipients),
-    ):
+    found: dict[str, Any] = {}
+    for name, kind in KINDS.items():
+        paths = getattr(settings, kind.files)
+        if not paths and name not in USUAL:
+            continue
         # Those that the server reads by default need not be there.
-        found, complaints = read_list_files(paths, is_named=paths != usual)
-        lines.append(found)
+        lines, complaints = read_list_files(paths, is_named=paths != getattr(defaults, kind.files))
+        found[name] = kind.make(lines, watch)
         for complaint in complaints.values():
             print(f"{NAME}: {as_text(complaint)}", file=sys.stderr)
-    lists = Whitelists(ClientList(lines[0], watch), RecipientList(lines[1], watch))
+    lists = Whitelists(**found)
     request = read_request(
         {
             "request": REQUEST_TYPE,

@@ -87,6 +87,7 @@ def describe_lists(lists: WhitelistFiles) -> dict[str, Any]:
     """Return the lists by kind: files, entries in force, lines that are not used, and when they were read."""
     return {
         kind: {
+            "title": KINDS[kind].title,
             "files": list(lists.paths[kind]),
             "entries": getattr(lists.current, kind).in_force,
             "unused": [
@@ -94,7 +95,7 @@ def describe_lists(lists: WhitelistFiles) -> dict[str, Any]:
             ],
             "read": int(lists.read_at[kind]),
         }
-        for kind in KINDS
+        for kind in lists.paths
     }
 
 

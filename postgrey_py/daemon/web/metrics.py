@@ -29,7 +29,6 @@ from postgrey_py.daemon.survey import Survey
 from postgrey_py.database.environment import CLIENTS, TRIPLETS
 from postgrey_py.errors import DatabaseError
 from postgrey_py.greylist.decision import Action, Reason
-from postgrey_py.greylist.whitelists import KINDS
 
 # Of the waits of mail, in seconds. What comes back later than that is above all bounds.
 WAITS = (60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400)
@@ -163,7 +162,7 @@ class Metrics:
         entries = GaugeMetricFamily("postgrey_list_entries", "Entries of a list in force.", labels=("list",))
         unused = GaugeMetricFamily("postgrey_list_unused_lines", "Lines of a list not in force.", labels=("list",))
         read = GaugeMetricFamily("postgrey_list_read_timestamp_seconds", "When a list was last read.", labels=("list",))
-        for kind in KINDS:
+        for kind in lists.paths:
             one = getattr(lists.current, kind)
             entries.add_metric((kind,), one.in_force)
             unused.add_metric((kind,), sum(not remark.is_in_force for remark in one.remarks))

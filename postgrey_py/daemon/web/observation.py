@@ -16,7 +16,6 @@ from postgrey_py.daemon.web.view import Bucket, ListFile, Mode, Trouble, View, W
 from postgrey_py.greylist.address import parse_address
 from postgrey_py.greylist.decision import Reason
 from postgrey_py.greylist.settings import Settings
-from postgrey_py.greylist.whitelists import KINDS
 
 # Upper bounds of the bins of waits, in seconds.
 WAITS = (60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400)
@@ -56,7 +55,10 @@ def make_bucket(span: Span) -> Bucket:
         early=span.count_of(Reason.EARLY_RETRY),
         waited=returns,
         known=span.count_of(Reason.TRIPLET_FOUND, Reason.AUTO_WHITELIST) - returns,
-        listed=span.count_of(Reason.CLIENT_WHITELIST, Reason.RECIPIENT_WHITELIST, Reason.ALLOWED, Reason.VOUCHED_FOR),
+        listed=span.count_of(
+            *(Reason.CLIENT_WHITELIST, Reason.RECIPIENT_WHITELIST, Reason.NOT_GREYLISTED),
+            *(Reason.ALLOWED, Reason.VOUCHED_FOR),
+        ),
         unchecked=span.unseen
         + span.count_of(Reason.PAUSED, Reason.TRAINING, Reason.UNKNOWN_ADDRESS, Reason.ATTRIBUTE_MISSING),
     )
@@ -123,7 +125,7 @@ def _find_troubles(engine: Engine) -> Iterator[Trouble]:
 
 def _find_lists(engine: Engine) -> Iterator[ListFile]:
     lists = engine.whitelists
-    for kind in KINDS:
+    for kind in lists.paths:
         one, read_at = getattr(lists.current, kind), lists.read_at[kind]
         yield ListFile(
             kind,
