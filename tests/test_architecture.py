@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "errors": set(),
     "accounts": {"errors"},
     "listfiles": {"greylist", "errors"},
+    "publicsuffix": {"greylist", "errors"},
     "commandline": {"errors"},
     "greylist": {"greylist", "errors"},
     "protocol": {"protocol", "greylist", "errors"},
@@ -30,9 +31,12 @@ MAY_IMPORT = {
     "database": {"database", "greylist", "accounts", "errors"},
     "daemon": {
         *("daemon", "database", "facts", "protocol", "greylist"),
-        *("accounts", "listfiles", "commandline", "errors", ""),
+        *("accounts", "listfiles", "publicsuffix", "commandline", "errors", ""),
     },
-    "commands": {"commands", "database", "protocol", "greylist", "accounts", "listfiles", "commandline", "errors", ""},
+    "commands": {
+        *("commands", "database", "protocol", "greylist"),
+        *("accounts", "listfiles", "publicsuffix", "commandline", "errors", ""),
+    },
     "scripts": {"daemon", "commands"},
 }
 

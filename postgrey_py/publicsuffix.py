@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The public suffix list: from which domain on a name belongs to one owner. Read once, at start.
+
+Private suffixes count: two customers below that of a hosting company are two owners. Needs the package publicsuffix2;
+the list itself is the system's where there is one, since that is newer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TypeAlias
+
+from postgrey_py.errors import UsageError
+from postgrey_py.greylist.lowercase import ascii_lower
+
+# Debian's package publicsuffix; Fedora's publicsuffix-list.
+SYSTEM_LISTS = (
+    Path("/usr/share/publicsuffix/public_suffix_list.dat"),
+    Path("/usr/share/publicsuffix/effective_tld_names.dat"),
+)
+REMEMBERED_NAMES = 4096
+
+# The name's organisational domain, in small letters; None for what is none, or is a public suffix itself.
+DomainOf: TypeAlias = Callable[[str], "str | None"]
+
+
+def require_public_suffixes(option: str) -> None:
+    """Raise UsageError, about this option, where the package that reads the list is missing."""
+    if find_spec("publicsuffix2") is None:
+        raise UsageError(
+            f"{option}: this needs the Python package publicsuffix2: pip install 'postgrey-py[domains]',"
+            " or apt install python3-publicsuffix2"
+        )
+
+
+def load_public_suffixes(paths: tuple[Path, ...] = SYSTEM_LISTS) -> DomainOf:
+    """Return what finds the organisational domain of a name, by the first of these lists that can be read.
+
+    Without any it goes by the list that comes with the package.
+    """
+    # Nobody else needs it.
+    from publicsuffix2 import PublicSuffixList
+
+    suffixes = None
+    for path in paths:
+        try:
+            with path.open(encoding="utf-8") as file:
+                suffixes = PublicSuffixList(file)
+        except (OSError, UnicodeDecodeError):
+            continue
+        break
+    known = suffixes or PublicSuffixList()
+
+    @lru_cache(REMEMBERED_NAMES)
+    def domain_of(name: str) -> str | None:
+        labels = ascii_lower(name).removesuffix(".").split(".")
+        if len(labels) < 2 or not all(labels) or labels[-1].isdigit():
+            return None
+        suffix = known.get_tld(".".join(labels), strict=True)
+        # A name below a top-level domain that the list does not know: the rule is `*` then.
+        length = len(suffix.split(".")) if suffix else 1
+        return ".".join(labels[-length - 1 :]) if len(labels) > length else None
+
+    return domain_of
