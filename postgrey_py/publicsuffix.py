@@ -7,14 +7,14 @@ the list itself is the system's where there is one, since that is newer.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TypeAlias
 
 from postgrey_py.errors import UsageError
+from postgrey_py.greylist.domains import DomainOf, no_domain
 from postgrey_py.greylist.lowercase import ascii_lower
+from postgrey_py.greylist.settings import Settings
 
 # Debian's package publicsuffix; Fedora's publicsuffix-list.
 SYSTEM_LISTS = (
@@ -22,9 +22,6 @@ SYSTEM_LISTS = (
     Path("/usr/share/publicsuffix/effective_tld_names.dat"),
 )
 REMEMBERED_NAMES = 4096
-
-# The name's organisational domain, in small letters; None for what is none, or is a public suffix itself.
-DomainOf: TypeAlias = Callable[[str], "str | None"]
 
 
 def require_public_suffixes(option: str) -> None:
@@ -39,7 +36,8 @@ def require_public_suffixes(option: str) -> None:
 def load_public_suffixes(paths: tuple[Path, ...] = SYSTEM_LISTS) -> DomainOf:
     """Return what finds the organisational domain of a name, by the first of these lists that can be read.
 
-    Without any it goes by the list that comes with the package.
+    A name that is none, and one that is a public suffix itself, has no such domain. Without any list it goes by the one
+    that comes with the package.
     """
     # Nobody else needs it.
     from publicsuffix2 import PublicSuffixList
@@ -65,3 +63,11 @@ def load_public_suffixes(paths: tuple[Path, ...] = SYSTEM_LISTS) -> DomainOf:
         return ".".join(labels[-length - 1 :]) if len(labels) > length else None
 
     return domain_of
+
+
+def find_domain_of(settings: Settings) -> DomainOf:
+    """Return what these settings need to find domains by. Raises UsageError."""
+    if not settings.whitelist_senders:
+        return no_domain
+    require_public_suffixes("--whitelist-senders")
+    return load_public_suffixes()

@@ -74,6 +74,7 @@ _TRAINING = f"{Reason.TRAINING.text} ("
 _PASS_KINDS = {
     "client whitelist": Kind.WHITELISTED,
     "recipient whitelist": Kind.WHITELISTED,
+    "sender whitelist": Kind.WHITELISTED,
     "recipient not greylisted": Kind.WHITELISTED,
     "client AWL": Kind.AUTO_WHITELISTED,
 }

@@ -41,6 +41,8 @@ class ServerFields(TypedDict, total=False):
     training: bool | None
     whitelist_clients: list[str] | None
     whitelist_recipients: list[str] | None
+    whitelist_senders: list[str] | None
+    whitelist_unverified_senders: list[str] | None
 
 
 def read_options(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
@@ -146,6 +148,8 @@ _READERS: dict[str, tuple[str, Any]] = {
     "training": ("training", None),
     "whitelist-clients": ("whitelist_clients", _paths),
     "whitelist-recipients": ("whitelist_recipients", _paths),
+    "whitelist-senders": ("whitelist_senders", _paths),
+    "whitelist-unverified-senders": ("whitelist_unverified_senders", _paths),
 }
 
 

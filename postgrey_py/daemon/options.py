@@ -33,6 +33,7 @@ from postgrey_py.errors import UsageError
 from postgrey_py.greylist.actions import DEFERRING
 from postgrey_py.greylist.address import IPV4_BITS, IPV6_BITS
 from postgrey_py.greylist.settings import CONTROL_NAME, JSON, PATHS, SECONDS_PER_DAY, TEXT, Settings
+from postgrey_py.publicsuffix import require_public_suffixes
 
 MAX_LISTEN_QUEUE_SIZE = 999
 
@@ -98,6 +99,8 @@ def parse_command_line(arguments: Sequence[str], has_listener: bool = False) -> 
         values["listen_queue_size"] = MAX_LISTEN_QUEUE_SIZE
     values.update((name, tuple(value)) for name, value in values.items() if isinstance(value, list))
     settings = replace(_defaults(), **values)
+    if settings.whitelist_senders:
+        require_public_suffixes("--whitelist-senders")
     return CommandLine(action, settings, (*warnings, *find_option_warnings(settings, values)))
 
 
@@ -259,6 +262,10 @@ def make_parser() -> Parser:
         action="append",
         help="recipients to let pass; repeatable",
     )
+    for name, whom in (("senders", "senders"), ("unverified-senders", "senders, forged or not,")):
+        value(
+            f"whitelist-{name}", type=read_path, metavar="FILE", action="append", help=f"{whom} to let pass; repeatable"
+        )
     value("x-greylist-header", type=read_text, metavar="TEXT", help="header for mail that was delayed; %%t %%v %%d %%h")
     parser.operand("stray", nargs=argparse.REMAINDER)
     return parser

@@ -45,6 +45,7 @@ from postgrey_py.greylist.policy import Policy
 from postgrey_py.greylist.settings import Settings
 from postgrey_py.greylist.texts import ReplyTexts
 from postgrey_py.protocol.descriptions import describe_for_log
+from postgrey_py.publicsuffix import find_domain_of
 
 if TYPE_CHECKING:
     from postgrey_py.daemon.web.site import Site
@@ -90,6 +91,7 @@ class Server:
         in_place = store.environment.is_in_place
         self._history = History(settings.dbdir, self._tally, log, time.time, in_place)
         self._history.read()
+        self._domain_of = find_domain_of(settings)
         self._decider = Decider(
             self._make_policy(whitelists),
             texts,
@@ -276,7 +278,7 @@ class Server:
 
     def _make_policy(self, whitelists: WhitelistFiles) -> Policy:
         """The rules with the whitelists that were read last, and the orders that are in force."""
-        return Policy(self._settings, whitelists.current, overrides=self._orders.current)
+        return Policy(self._settings, whitelists.current, overrides=self._orders.current, domain_of=self._domain_of)
 
     def _renew_policy(self) -> None:
         self._decider.policy = self._make_policy(self._whitelists)

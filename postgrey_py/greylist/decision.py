@@ -37,6 +37,7 @@ class Reason(enum.Enum):
 
     CLIENT_WHITELIST = "client whitelist"
     RECIPIENT_WHITELIST = "recipient whitelist"
+    SENDER_WHITELIST = "sender whitelist"
     NOT_GREYLISTED = "recipient not greylisted"
     AUTO_WHITELIST = "client AWL"
     NEW = "new"

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from postgrey_py.greylist.address import Address, parse_address
 from postgrey_py.greylist.decision import NO_FACTS, Decision, Question, Reason, Wanted
+from postgrey_py.greylist.domains import UNKNOWN, DomainOf, sender_domain
 from postgrey_py.greylist.keys import client_key, triplet_key
 from postgrey_py.greylist.near_misses import find_near_misses
 from postgrey_py.greylist.policy import Policy, Records
@@ -19,7 +20,7 @@ from postgrey_py.greylist.whitelists import Whitelists
 # What a record says of its triplet.
 NEVER_SEEN, PENDING, LAPSED, PASSED = "never seen", "pending", "lapsed", "passed"
 
-_BY_LISTS = (Reason.CLIENT_WHITELIST, Reason.RECIPIENT_WHITELIST, Reason.NOT_GREYLISTED)
+_BY_LISTS = (Reason.CLIENT_WHITELIST, Reason.RECIPIENT_WHITELIST, Reason.NOT_GREYLISTED, Reason.SENDER_WHITELIST)
 
 
 class Explanation(NamedTuple):
@@ -85,7 +86,7 @@ def explain(
     remarks: tuple[str, ...] = ()
     if decision.reason not in _BY_LISTS:
         remarks = (
-            *_find_standing(request, address, whitelists),
+            *_find_standing(request, address, whitelists, policy.domain_of),
             *find_near_misses(request, address, helo, whitelists),
         )
     return Explanation(
@@ -104,8 +105,12 @@ def explain(
     )
 
 
-def _find_standing(request: Request, address: Address, whitelists: Whitelists) -> Iterator[str]:
+def _find_standing(request: Request, address: Address, whitelists: Whitelists, domain_of: DomainOf) -> Iterator[str]:
     """Yield what lists say of this mail that let nothing through."""
+    if whitelists.sender is not None and (line := whitelists.sender.match(request.sender)):
+        domain = sender_domain(request, domain_of) or "nobody's domain"
+        why = f"the client's verified name, {request.client_name or UNKNOWN}, is not that of a server in {domain}"
+        yield f"{line.entry()} is listed ({line.place()}), but not proven: {why}"
     if whitelists.greylisted is not None and (line := whitelists.greylisted.match(request.recipient)):
         yield f"{line.entry()} is listed ({line.place()}): this recipient is greylisted"
     if whitelists.untrusted is not None and (line := whitelists.untrusted.match(request.client_name, address)):

@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from postgrey_py.greylist.address import IPV4_BITS, Address
+from postgrey_py.greylist.domains import UNKNOWN
 from postgrey_py.greylist.list_lines import Line
 from postgrey_py.greylist.lowercase import ascii_lower
 from postgrey_py.greylist.request import Request
 from postgrey_py.greylist.whitelists import AnyList, Whitelists
-
-# The name that Postfix gives to a client whose name it could not verify.
-UNKNOWN = "unknown"
 
 # Of each kind of remark.
 MOST = 3

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import NamedTuple, Protocol
 
-from postgrey_py.greylist.address import parse_address
+from postgrey_py.greylist.address import Address, parse_address
 from postgrey_py.greylist.decision import (
     Action,
     Decision,
@@ -22,7 +22,9 @@ from postgrey_py.greylist.decision import (
     Wanted,
     deferral_text,
 )
+from postgrey_py.greylist.domains import DomainOf, is_proven, no_domain
 from postgrey_py.greylist.keys import client_key, triplet_key
+from postgrey_py.greylist.list_lines import Line
 from postgrey_py.greylist.overrides import NO_OVERRIDES, Overrides
 from postgrey_py.greylist.records import Record, format_record, has_passed, is_due, is_pending, parse_record
 from postgrey_py.greylist.request import Request
@@ -56,7 +58,8 @@ _NEVER_SEEN: Record = (0, None)
 class Policy:
     """The rules under these settings, whitelists and orders. A reload or a new order makes a new one.
 
-    With `wants_facts`, `judge` says so before it defers; else nobody is asked.
+    With `wants_facts`, `judge` says so before it defers; else nobody is asked. `domain_of` gives the organisational
+    domain of a name.
     """
 
     def __init__(
@@ -65,9 +68,12 @@ class Policy:
         whitelists: Whitelists,
         wants_facts: bool = False,
         overrides: Overrides = NO_OVERRIDES,
+        domain_of: DomainOf = no_domain,
     ) -> None:
         self._settings = settings
+        self.domain_of = domain_of
         self._whitelists = whitelists
+        self._lists_senders = whitelists.sender is not None or whitelists.unverified_sender is not None
         self._wants_facts = wants_facts
         # None where there is nothing to look for.
         self._overrides = overrides if overrides.allowances or overrides.pause else None
@@ -85,6 +91,8 @@ class Policy:
         entry = self._whitelists.recipient.match(request.recipient)
         if entry is not None:
             return Decision(_PASS, Reason.RECIPIENT_WHITELIST, 0, None, entry)
+        if self._lists_senders and (entry := self._find_sender(request, address)) is not None:
+            return Decision(_PASS, Reason.SENDER_WHITELIST, 0, None, entry)
         greylisted = self._whitelists.greylisted
         if greylisted is not None and greylisted.match(request.recipient) is None:
             return Decision(_PASS, Reason.NOT_GREYLISTED)
@@ -156,6 +164,14 @@ class Policy:
         waited = now - first_seen
         delay = waited if is_told else None
         return Decision(_PASS, _TRIPLET_FOUND, 0, delay, None, triplets, clients, notes, "", waited)
+
+    def _find_sender(self, request: Request, address: Address) -> Line | None:
+        """Return the line that lets this sender's mail pass: as it is, or because the client is of its domain."""
+        lists = self._whitelists
+        if lists.unverified_sender is not None and (entry := lists.unverified_sender.match(request.sender)) is not None:
+            return entry
+        entry = None if lists.sender is None else lists.sender.match(request.sender)
+        return entry if entry is not None and is_proven(request, address, self.domain_of) else None
 
     def _find_order(self, question: Question, clock: int) -> tuple[Reason, str] | None:
         """Return by what order this mail is not deferred now, whatever time it says it is."""

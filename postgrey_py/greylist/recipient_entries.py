@@ -96,7 +96,7 @@ def _hint(line: Line, entry: str, entries: Entries) -> None:
     if entry in _ROLES:
         entries.hint(line, f"{entry} is taken as a domain: write {entry}@ for that user in every domain")
     elif _is_network(entry):
-        entries.refuse(line, f"{entry} is an address of a client, and this is a list of recipients")
+        entries.refuse(line, f"{entry} is an address of a client, and this is a list of mail addresses")
 
 
 def _is_network(entry: str) -> bool:
@@ -121,6 +121,6 @@ def _why_no_address(entry: str, domain: str) -> str:
     if "*" in entry:
         return f"{entry} has a * that is no wildcard there: write {wildcard_pattern(entry)}"
     if _is_network(entry):
-        return f"{entry} is an address of a client, and this is a list of recipients"
+        return f"{entry} is an address of a client, and this is a list of mail addresses"
     sound = re.search(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+|[\w-]+(?:\.[\w-]+)+", entry, re.ASCII)
     return f"no address is in the domain {quote(domain)}{f': write {sound[0]}' if sound and sound[0] != entry else ''}"

@@ -85,6 +85,8 @@ class Settings:
     # Files of lists that there are only if an option names them.
     greylist_recipients: tuple[str, ...] = ()
     never_trust_clients: tuple[str, ...] = ()
+    whitelist_senders: tuple[str, ...] = ()
+    whitelist_unverified_senders: tuple[str, ...] = ()
 
     # What the mail server is told.
     greylist_action: str = "DEFER_IF_PERMIT"

@@ -19,6 +19,7 @@ from postgrey_py.greylist.list_lines import Entries, Line, quote
 from postgrey_py.greylist.lowercase import ascii_lower
 from postgrey_py.greylist.patterns import Pattern, PatternSet, Slow, TooSlowError
 from postgrey_py.greylist.recipient_entries import read_recipient_line
+from postgrey_py.greylist.sender_entries import take_nobody
 
 REMEMBERED_ANSWERS = 4096
 
@@ -144,21 +145,40 @@ class RecipientList:
         return line
 
 
+class SenderList:
+    """Senders, as recipients are listed, and `<>`."""
+
+    def __init__(self, lines: Iterable[Line] = (), watch: Watch = Watch()) -> None:
+        nobody, others = take_nobody(lines)
+        self._nobody = nobody[0] if nobody else None
+        self._addresses = RecipientList(others, watch)
+        self.remarks = self._addresses.remarks
+        self.in_force = self._addresses.in_force + len(nobody)
+
+    def match(self, sender: str) -> Line | None:
+        """The line that lists this sender; that of bounces is empty."""
+        if not sender and self._nobody is not None:
+            return self._nobody
+        return self._addresses.match(sender)
+
+
 @dataclass(frozen=True, slots=True)
 class Whitelists:
     """All lists, by kind; None for one that no option names, and that changes nothing.
 
     Recipients who are `greylisted` are the only ones, if there is that list. Clients that are `untrusted` never get
-    onto the auto-whitelist.
+    onto the auto-whitelist. A `sender` counts only if it is proven, an `unverified_sender` as it is.
     """
 
     client: ClientList = field(default_factory=ClientList)
     recipient: RecipientList = field(default_factory=RecipientList)
     greylisted: RecipientList | None = None
     untrusted: ClientList | None = None
+    sender: SenderList | None = None
+    unverified_sender: SenderList | None = None
 
 
-AnyList: TypeAlias = "ClientList | RecipientList"
+AnyList: TypeAlias = "ClientList | RecipientList | SenderList"
 
 
 class Kind(NamedTuple):
@@ -176,6 +196,10 @@ KINDS: dict[str, Kind] = {
     "recipient": Kind(RecipientList, "whitelist_recipients", "recipient whitelist", "recipients"),
     "greylisted": Kind(RecipientList, "greylist_recipients", "list of greylisted recipients", "greylisted recipients"),
     "untrusted": Kind(ClientList, "never_trust_clients", "list of clients never to trust", "clients never to trust"),
+    "sender": Kind(SenderList, "whitelist_senders", "sender whitelist", "senders"),
+    "unverified_sender": Kind(
+        SenderList, "whitelist_unverified_senders", "whitelist of unverified senders", "unverified senders"
+    ),
 }
 # Those that are there without an option.
 USUAL = ("client", "recipient")

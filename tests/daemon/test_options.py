@@ -179,6 +179,8 @@ VALUES: dict[str, list[tuple[str, str, object]]] = {
     "user": [("mail", "user", "mail"), ("8", "user", "8")],
     "whitelist-clients": [("/etc/list", "whitelist_clients", ("/etc/list",))],
     "whitelist-recipients": [("/etc/list", "whitelist_recipients", ("/etc/list",))],
+    "whitelist-senders": [("/etc/list", "whitelist_senders", ("/etc/list",))],
+    "whitelist-unverified-senders": [("/etc/list", "whitelist_unverified_senders", ("/etc/list",))],
     "x-greylist-header": [("X-Own: %t", "x_greylist_header", "X-Own: %t"), ("---", "x_greylist_header", "---")],
 }
 LISTENERS = ("inet", "i")

@@ -14,6 +14,7 @@ def test_reasons_have_the_words_of_the_log() -> None:
     assert [reason.text for reason in Reason] == [
         "client whitelist",
         "recipient whitelist",
+        "sender whitelist",
         "recipient not greylisted",
         "client AWL",
         "new",

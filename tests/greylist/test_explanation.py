@@ -11,7 +11,7 @@ from postgrey_py.greylist.list_lines import Line
 from postgrey_py.greylist.policy import Policy, Records
 from postgrey_py.greylist.request import Request
 from postgrey_py.greylist.settings import Settings
-from postgrey_py.greylist.whitelists import ClientList, RecipientList, Whitelists
+from postgrey_py.greylist.whitelists import ClientList, RecipientList, SenderList, Whitelists
 
 NOW = 1_700_000_000
 KEY = b"192.0.2.0/alice@example.com/bob@example.org"
@@ -95,4 +95,19 @@ def test_lists_that_let_nothing_through_are_named() -> None:
     assert found.remarks == (
         "example.org is listed (only line 3): this recipient is greylisted",
         "192.0.2.7 is listed (never line 4): this client never gets onto the auto-whitelist",
+    )
+
+
+@pytest.mark.parametrize(("name", "shown"), [("unknown", "unknown"), ("mx.example.net", "mx.example.net")])
+def test_sender_that_is_listed_and_not_proven_is_told(name: str, shown: str) -> None:
+    lists = Whitelists(sender=SenderList([Line("senders", 7, "example.com")]))
+    request = Request("192.0.2.7", name, "alice@news.example.com", "bob@example.org", "", None)
+    policy = Policy(SETTINGS, lists, domain_of=lambda name: ".".join(name.split(".")[-2:]))
+    found = explain(policy, lists, SETTINGS, request, "", Records({}, {}), NOW)
+    assert found.decision.reason is Reason.NEW
+    assert found.remarks == (
+        (
+            "example.com is listed (senders line 7), but not proven: the client's verified name,"
+            f" {shown}, is not that of a server in example.com"
+        ),
     )

@@ -21,7 +21,7 @@ from postgrey_py.greylist.records import is_due
 from postgrey_py.greylist.request import Request, read_request
 from postgrey_py.greylist.settings import SECONDS_PER_DAY, SECONDS_PER_HOUR, Settings
 from postgrey_py.greylist.texts import ReplyTexts
-from postgrey_py.greylist.whitelists import ClientList, RecipientList, Whitelists
+from postgrey_py.greylist.whitelists import ClientList, RecipientList, SenderList, Whitelists
 
 untimed = hypothesis_settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -118,6 +118,8 @@ def make_world(
     clients: dict[bytes, bytes] | None = None,
     greylisted: tuple[str, ...] | None = None,
     untrusted: tuple[str, ...] | None = None,
+    senders: tuple[str, ...] | None = None,
+    unverified_senders: tuple[str, ...] | None = None,
     **options: Any,
 ) -> World:
     """A world with these lists, records and options."""
@@ -130,7 +132,12 @@ def make_world(
             RecipientList(Line("recipients", number, text) for number, text in enumerate(recipients, 1)),
             None if greylisted is None else RecipientList(Line("greylisted", 1, text) for text in greylisted),
             None if untrusted is None else ClientList(Line("untrusted", 1, text) for text in untrusted),
+            None if senders is None else SenderList(Line("senders", 1, text) for text in senders),
+            None
+            if unverified_senders is None
+            else SenderList(Line("unverified", 1, text) for text in unverified_senders),
         ),
+        domain_of=lambda name: ".".join(name.split(".")[-2:]) if "." in name else None,
     )
     return World(policy, ReplyTexts(settings, "9.9"), *tables)
 
@@ -975,3 +982,26 @@ def test_client_that_is_never_trusted_loses_what_it_had() -> None:
 def test_client_that_was_never_trusted_may_be_again() -> None:
     world = make_world(clients={CLIENT: record(0, NOW - HOUR)}, triplets=seen(NOW - 300, NOW - 300))
     assert world.decide().clients == ((CLIENT, record(1, NOW)),)
+
+
+def test_listed_sender_passes_from_a_client_of_its_domain() -> None:
+    world = make_world(senders=("example.com", "<>"))
+    assert world.ask() == Answer("DUNNO", (notice(f"action=pass, reason=sender whitelist, {WHO}"),))
+    assert world.decide().entry == Line("senders", 1, "example.com")
+    assert world.records() == ({}, {})
+    # Anybody may write that.
+    for name in ("unknown", "mx.example.net", "192-0-2-7.example.com"):
+        assert world.decide(client_name=name).reason is not Reason.SENDER_WHITELIST
+    assert world.decide(sender="").reason is Reason.NEW
+
+
+def test_unverified_sender_passes_from_anywhere() -> None:
+    world = make_world(unverified_senders=("example.com", "<>"))
+    for attributes in ({"client_name": "unknown"}, {"sender": ""}):
+        assert world.decide(**attributes).reason is Reason.SENDER_WHITELIST
+    assert world.decide(sender="alice@example.net").reason is Reason.NEW
+
+
+def test_listed_sender_passes_whoever_is_greylisted() -> None:
+    world = make_world(senders=("example.com",), greylisted=("example.org",))
+    assert world.decide().reason is Reason.SENDER_WHITELIST

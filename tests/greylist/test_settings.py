@@ -28,6 +28,8 @@ DEFAULTS_OF_137 = {
     "training": False,
     "greylist_recipients": (),
     "never_trust_clients": (),
+    "whitelist_senders": (),
+    "whitelist_unverified_senders": (),
     "pidfile": None,
     "inet": (),
     "unix": (),

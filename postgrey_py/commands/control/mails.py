@@ -11,7 +11,7 @@ from typing import NamedTuple
 from postgrey_py.commands.events import Event, read_line
 from postgrey_py.errors import UsageError
 from postgrey_py.greylist.address import parse_address
-from postgrey_py.greylist.near_misses import UNKNOWN
+from postgrey_py.greylist.domains import UNKNOWN
 
 _HELO = re.compile(r" helo=<([^>]*)>\s*$")
 _SPAN = re.compile(r"\+((?:\d{1,6}[smhdw])+)", re.ASCII)

@@ -9,11 +9,12 @@ from typing import Any
 
 from postgrey_py.commands.control.show import format_duration, safe
 from postgrey_py.greylist.decision import Reason
-from postgrey_py.greylist.near_misses import UNKNOWN
+from postgrey_py.greylist.domains import UNKNOWN
 
 _MEANINGS = {
     Reason.CLIENT_WHITELIST.text: "the client is on a whitelist",
     Reason.RECIPIENT_WHITELIST.text: "the recipient is on a whitelist",
+    Reason.SENDER_WHITELIST.text: "the sender is on a whitelist",
     Reason.NOT_GREYLISTED.text: "the recipient is not on the list of those who are greylisted (--greylist-recipients)",
     Reason.AUTO_WHITELIST.text: "the client is on the auto-whitelist",
     Reason.NEW.text: "this mail is new",

@@ -19,6 +19,7 @@ from postgrey_py.greylist.settings import Settings
 from postgrey_py.greylist.whitelists import KINDS, USUAL, Watch, Whitelists
 from postgrey_py.listfiles import as_text, read_list_files
 from postgrey_py.protocol.descriptions import describe_explanation
+from postgrey_py.publicsuffix import find_domain_of
 
 
 def find_settings(dbdir: str | None, server_options: str | None) -> Settings:
@@ -38,6 +39,8 @@ def find_settings(dbdir: str | None, server_options: str | None) -> Settings:
         training=None,
         whitelist_clients=None,
         whitelist_recipients=None,
+        whitelist_senders=None,
+        whitelist_unverified_senders=None,
     )
     return settings_of(NAME, wanted, server_options)
 
@@ -69,7 +72,7 @@ def explain_from_files(settings: Settings, mail: Mail, at: int | None) -> dict[s
             "recipient": mail.recipient,
         }
     )
-    policy = Policy(settings, lists)
+    policy = Policy(settings, lists, domain_of=find_domain_of(settings))
     with open_snapshot(settings.dbdir) as snapshot:
         records = Records(snapshot.triplets, snapshot.clients)
         now = int(time.time()) if at is None else at
