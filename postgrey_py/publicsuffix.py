@@ -15,6 +15,7 @@ from postgrey_py.errors import UsageError
 from postgrey_py.greylist.domains import DomainOf, no_domain
 from postgrey_py.greylist.lowercase import ascii_lower
 from postgrey_py.greylist.settings import Settings
+from postgrey_py.greylist.suspicion import Suspicion
 
 # Debian's package publicsuffix; Fedora's publicsuffix-list.
 SYSTEM_LISTS = (
@@ -22,6 +23,8 @@ SYSTEM_LISTS = (
     Path("/usr/share/publicsuffix/effective_tld_names.dat"),
 )
 REMEMBERED_NAMES = 4096
+
+GENERIC_NAME = Suspicion.GENERIC_NAME.value
 
 
 def require_public_suffixes(option: str) -> None:
@@ -65,9 +68,17 @@ def load_public_suffixes(paths: tuple[Path, ...] = SYSTEM_LISTS) -> DomainOf:
     return domain_of
 
 
+def needs_public_suffixes(settings: Settings) -> str | None:
+    """Return the option for which domains have to be told apart; None where that is not needed."""
+    if settings.whitelist_senders:
+        return "--whitelist-senders"
+    return "--only-suspects=generic-name" if GENERIC_NAME in settings.only_suspects else None
+
+
 def find_domain_of(settings: Settings) -> DomainOf:
     """Return what these settings need to find domains by. Raises UsageError."""
-    if not settings.whitelist_senders:
+    option = needs_public_suffixes(settings)
+    if option is None:
         return no_domain
-    require_public_suffixes("--whitelist-senders")
+    require_public_suffixes(option)
     return load_public_suffixes()

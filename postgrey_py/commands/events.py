@@ -62,7 +62,7 @@ Reading = Event | Unreadable | None
 
 _DECISION_START = re.compile(r"(?:\w{1,40}: )?action=(greylist|pass), reason=", re.ASCII)
 _DECISION = re.compile(
-    r"([^,]*)(?:, delay=(\d{1,18}))?(?:, client_name=([^,]*))?"
+    r"([^,]*)(?:, suspect=[a-z0-9+-]*)?(?:, delay=(\d{1,18}))?(?:, client_name=([^,]*))?"
     # With its mask in the log of Debian's 1.36.
     r", client_address=([^,/\s]*)(?:/\d+)?(?=, sender=|, recipient=|$)",
     re.ASCII,
@@ -75,6 +75,7 @@ _PASS_KINDS = {
     "client whitelist": Kind.WHITELISTED,
     "recipient whitelist": Kind.WHITELISTED,
     "sender whitelist": Kind.WHITELISTED,
+    "not suspect": Kind.WHITELISTED,
     "recipient not greylisted": Kind.WHITELISTED,
     "client AWL": Kind.AUTO_WHITELISTED,
 }

@@ -29,7 +29,7 @@ _REJECTION_LINES = re.compile(
     re.ASCII,
 )
 _DECISION_LINES = re.compile(
-    rf"{_USUAL_HEAD}action=(greylist|pass), reason=([^,\n]*)(?:, delay=(\d+))?"
+    rf"{_USUAL_HEAD}action=(greylist|pass), reason=([^,\n]*)(?:, suspect=[a-z0-9+-]*)?(?:, delay=(\d+))?"
     r"(?:, client_name=([^,\s]*))?, client_address=([^,/\s]*)(?:/\d+)?"
     r"(?:, sender=([^,\s]*))?, recipient=([^,\s]*)\r?\n"
     r"|.*\n",

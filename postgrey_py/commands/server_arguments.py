@@ -15,6 +15,7 @@ from typing import Any, TypedDict
 from postgrey_py.commands.shell_assignments import UNKNOWN, show_word
 from postgrey_py.greylist.address import IPV4_BITS, IPV6_BITS
 from postgrey_py.greylist.settings import SECONDS_PER_DAY, SECONDS_PER_HOUR
+from postgrey_py.greylist.suspicion import SUSPICIONS, USUAL_SUSPICIONS
 
 _NUMBER = re.compile(r"\+?\d{1,9}", re.ASCII)
 # How an argument begins that is an option.
@@ -36,6 +37,7 @@ class ServerFields(TypedDict, total=False):
     lookup_by_host: bool | None
     max_age: int | None
     never_trust_clients: list[str] | None
+    only_suspects: list[str] | None
     privacy: bool | None
     retry_window: int | None
     training: bool | None
@@ -128,6 +130,11 @@ def _clients(value: str) -> Any:
     return _number(value) if value else _DEFAULT
 
 
+def _suspicions(value: str) -> Any:
+    names = tuple(value.split(",")) if value else USUAL_SUSPICIONS
+    return names if set(names) <= set(SUSPICIONS) else None
+
+
 # The field that each option sets, and what reads its value; None for those without.
 _READERS: dict[str, tuple[str, Any]] = {
     "auto-whitelist-clients": ("auto_whitelist_clients", _clients),
@@ -143,6 +150,7 @@ _READERS: dict[str, tuple[str, Any]] = {
     "lookup-by-subnet": ("lookup_by_host", None),
     "max-age": ("max_age", _days),
     "never-trust-clients": ("never_trust_clients", _paths),
+    "only-suspects": ("only_suspects", _suspicions),
     "privacy": ("privacy", None),
     "retry-window": ("retry_window", _retry_window),
     "training": ("training", None),

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 
 from postgrey_py.greylist.settings import NO_CONTROL, SECONDS_PER_DAY, SECONDS_PER_HOUR
+from postgrey_py.greylist.suspicion import SUSPICIONS, USUAL_SUSPICIONS
 
 # 1.37: what an --auto-whitelist-clients without a value means.
 AUTO_WHITELIST_CLIENTS = 5
@@ -83,6 +84,17 @@ def read_retry_window(value: str) -> int:
 def read_auto_whitelist_clients(value: str) -> int:
     """Return the number of mails; of the option without a value, what 1.37 takes."""
     return number_up_to(_MAX_COUNT, " of mails")(value) if value else AUTO_WHITELIST_CLIENTS
+
+
+def read_suspicions(value: str) -> tuple[str, ...]:
+    """Return the suspicions that count; of the option without a value, the usual ones."""
+    if not value:
+        return USUAL_SUSPICIONS
+    names = tuple(dict.fromkeys(name.strip() for name in value.split(",")))
+    for name in names:
+        if name not in SUSPICIONS:
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(SUSPICIONS)}")
+    return names
 
 
 def read_listen_queue_size(value: str) -> int | None:

@@ -25,6 +25,7 @@ from postgrey_py.daemon.option_values import (
     read_path,
     read_retry_window,
     read_socket_mode,
+    read_suspicions,
     read_text,
 )
 from postgrey_py.daemon.option_warnings import find_option_warnings
@@ -33,7 +34,8 @@ from postgrey_py.errors import UsageError
 from postgrey_py.greylist.actions import DEFERRING
 from postgrey_py.greylist.address import IPV4_BITS, IPV6_BITS
 from postgrey_py.greylist.settings import CONTROL_NAME, JSON, PATHS, SECONDS_PER_DAY, TEXT, Settings
-from postgrey_py.publicsuffix import require_public_suffixes
+from postgrey_py.greylist.suspicion import SUSPICIONS
+from postgrey_py.publicsuffix import needs_public_suffixes, require_public_suffixes
 
 MAX_LISTEN_QUEUE_SIZE = 999
 
@@ -99,8 +101,8 @@ def parse_command_line(arguments: Sequence[str], has_listener: bool = False) -> 
         values["listen_queue_size"] = MAX_LISTEN_QUEUE_SIZE
     values.update((name, tuple(value)) for name, value in values.items() if isinstance(value, list))
     settings = replace(_defaults(), **values)
-    if settings.whitelist_senders:
-        require_public_suffixes("--whitelist-senders")
+    if option := needs_public_suffixes(settings):
+        require_public_suffixes(option)
     return CommandLine(action, settings, (*warnings, *find_option_warnings(settings, values)))
 
 
@@ -217,6 +219,14 @@ def make_parser() -> Parser:
         help="clients that never get onto the auto-whitelist; repeatable",
     )
     flag("noaction", "no-action", "n", help=argparse.SUPPRESS)
+    value(
+        "only-suspects",
+        type=read_suspicions,
+        metavar="WHAT,...",
+        nargs=argparse.OPTIONAL,
+        help=f"greylist clients only for one of these: {', '.join(SUSPICIONS)} (all but the last)",
+        suggest=SUSPICIONS,
+    )
     value("pidfile", type=read_path, metavar="PATH", help="write the process id here (with --daemonize)")
     value(
         "print-startup-file",

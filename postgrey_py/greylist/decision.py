@@ -39,6 +39,7 @@ class Reason(enum.Enum):
     RECIPIENT_WHITELIST = "recipient whitelist"
     SENDER_WHITELIST = "sender whitelist"
     NOT_GREYLISTED = "recipient not greylisted"
+    NOT_SUSPECT = "not suspect"
     AUTO_WHITELIST = "client AWL"
     NEW = "new"
     EARLY_RETRY = "early-retry", True
@@ -81,7 +82,8 @@ class Decision(NamedTuple):
     is the same where its message is told so by a header. `entry` is the line of the list that matched. `triplets` and
     `clients` are the records to store before the answer is given.
     `detail` is what a reason carries: the attribute that is missing, the source that vouches, the number of the order,
-    the reason for which the mail would have been deferred.
+    the reason for which the mail would have been deferred. `suspicions` are why the client of a deferred mail is a
+    suspect, where only suspects are greylisted.
     """
 
     action: Action
@@ -94,13 +96,18 @@ class Decision(NamedTuple):
     notes: tuple[Note, ...] = ()
     detail: str = ""
     waited: int | None = None
+    suspicions: tuple[str, ...] = ()
 
 
 class Question(NamedTuple):
-    """A request that no list answers: it needs the records of its client and its triplet."""
+    """A request that no list answers: it needs the records of its client and its triplet.
+
+    `suspicions` are those about the client, where only suspects are greylisted.
+    """
 
     request: Request
     address: Address
+    suspicions: tuple[str, ...] = ()
 
 
 class Wanted(NamedTuple):

@@ -20,7 +20,13 @@ from postgrey_py.greylist.whitelists import Whitelists
 # What a record says of its triplet.
 NEVER_SEEN, PENDING, LAPSED, PASSED = "never seen", "pending", "lapsed", "passed"
 
-_BY_LISTS = (Reason.CLIENT_WHITELIST, Reason.RECIPIENT_WHITELIST, Reason.NOT_GREYLISTED, Reason.SENDER_WHITELIST)
+_BY_LISTS = (
+    Reason.CLIENT_WHITELIST,
+    Reason.RECIPIENT_WHITELIST,
+    Reason.NOT_GREYLISTED,
+    Reason.SENDER_WHITELIST,
+    Reason.NOT_SUSPECT,
+)
 
 
 class Explanation(NamedTuple):

@@ -74,6 +74,8 @@ def decision_lines(request: Request, decision: Decision) -> list[LogLine]:
             # unlike 1.37, which dies of it.
             return [complaint(f"can't parse client_address: {request.client_address}")]
     address, name, sender, recipient, queue_id = request[:5]
+    if decision.suspicions:
+        text = f"{text}, suspect={'+'.join(decision.suspicions)}"
     start = f"action={decision.action.text}, reason={text}"
     # 1.37: empty values are left out, and so is what Perl takes for false.
     line = LogLine(

@@ -29,6 +29,7 @@ from postgrey_py.greylist.overrides import NO_OVERRIDES, Overrides
 from postgrey_py.greylist.records import Record, format_record, has_passed, is_due, is_pending, parse_record
 from postgrey_py.greylist.request import Request
 from postgrey_py.greylist.settings import Settings
+from postgrey_py.greylist.suspicion import find_suspicions
 from postgrey_py.greylist.whitelists import Whitelists
 
 
@@ -96,7 +97,12 @@ class Policy:
         greylisted = self._whitelists.greylisted
         if greylisted is not None and greylisted.match(request.recipient) is None:
             return Decision(_PASS, Reason.NOT_GREYLISTED)
-        return Question(request, address)
+        if not self._settings.only_suspects:
+            return Question(request, address)
+        suspicions = find_suspicions(
+            request, address, self._settings.only_suspects, self.domain_of, self._settings.hostname
+        )
+        return Question(request, address, suspicions) if suspicions else Decision(_PASS, Reason.NOT_SUSPECT)
 
     def judge(self, question: Question, records: Records, facts: Facts | None, now: int) -> Decision | Wanted:
         """Return what the records decide at `now`, in seconds since 1970 (unless the request brings a time).
@@ -104,7 +110,7 @@ class Policy:
         `facts` is None where nobody has been asked yet. Raises nothing of its own; what `records` raises passes
         through.
         """
-        request, address = question
+        request, address, suspicions = question
         settings, clock = self._settings, now
         if request.test_time is not None:
             now = request.test_time
@@ -152,7 +158,7 @@ class Policy:
                 return Decision(
                     _PASS, Reason.TRAINING, wait, None, None, triplets, clients, notes, deferral_text(reason, wait)
                 )
-            return Decision(_GREYLIST, reason, wait, None, None, triplets, clients, notes)
+            return Decision(_GREYLIST, reason, wait, None, None, triplets, clients, notes, suspicions=suspicions)
         if passed_before:
             return Decision(_PASS, _TRIPLET_FOUND, 0, None, None, triplets, clients, notes)
         if client_is_due:

@@ -42,7 +42,8 @@ class Flaws(NamedTuple):
 class Request(NamedTuple):
     """The attributes that decide. A tuple because one is made for every request, thousands a second.
 
-    `instance` is None when the mail server does not tell messages apart (Exim); `knows_etrn` is true for Postfix 2.3
+    `instance` is None when the mail server does not tell messages apart (Exim); `helo_name` is empty where it does not
+    tell that; `knows_etrn` is true for Postfix 2.3
     and later; `test_time`, seconds, replaces the clock for this request. `flaws` is None for one without any.
     `is_probe` tells that it is about no mail.
     """
@@ -53,6 +54,7 @@ class Request(NamedTuple):
     recipient: str
     queue_id: str
     instance: str | None
+    helo_name: str = ""
     knows_etrn: bool = True
     test_time: int | None = None
     flaws: Flaws | None = None
@@ -60,7 +62,7 @@ class Request(NamedTuple):
 
 
 # The attributes that are fields as they stand.
-TEXT_FIELDS = tuple(name for name in Request._fields if name not in Request._field_defaults)
+TEXT_FIELDS = Request._fields[: Request._fields.index("helo_name") + 1]
 
 
 def read_request(attributes: Mapping[str, str], garbage: Sequence[str] = ()) -> Request:
@@ -92,6 +94,7 @@ def read_request(attributes: Mapping[str, str], garbage: Sequence[str] = ()) -> 
         recipient=text("recipient"),
         queue_id=text("queue_id"),
         instance=text("instance") if "instance" in attributes else None,
+        helo_name=text("helo_name"),
         knows_etrn="etrn_domain" in attributes,
         test_time=test_time,
         flaws=flaws,

@@ -82,6 +82,8 @@ class Settings:
     ipv6cidr: int = 64
     privacy: bool = False
     training: bool = False
+    # What makes a client a suspect; empty where everybody is greylisted.
+    only_suspects: tuple[str, ...] = ()
     # Files of lists that there are only if an option names them.
     greylist_recipients: tuple[str, ...] = ()
     never_trust_clients: tuple[str, ...] = ()

@@ -50,6 +50,7 @@ def _describe(request: Request, decision: Decision) -> dict[str, Any]:
         "sender": to_wire(request.sender),
         "recipient": to_wire(request.recipient),
         "queue_id": to_wire(request.queue_id),
+        "suspicions": list(decision.suspicions),
     }
 
 

@@ -54,3 +54,12 @@ def test_a_line_without_an_event_is_unreadable_or_about_something_else(line: str
 )
 def test_the_kind_comes_from_action_reason_and_delay(action: str, reason: str, delay: int | None, kind: Kind) -> None:
     assert kind_of(action, reason, delay) is kind
+
+
+@pytest.mark.parametrize("reason", ["new", "early-retry (10s missing)"])
+def test_suspicions_in_a_line_are_passed_over(reason: str) -> None:
+    head = "Nov 21 09:40:00 mx postgrey[77]: action=greylist, reason="
+    rest = "client_name=unknown, client_address=192.0.2.7, sender=a@example.com, recipient=b@example.org"
+    with_suspicions = read_line(f"{head}{reason}, suspect=no-name+helo, {rest}")
+    assert with_suspicions == read_line(f"{head}{reason}, {rest}")
+    assert isinstance(with_suspicions, Event)

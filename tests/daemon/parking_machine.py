@@ -320,7 +320,7 @@ class ParkingMachine(RuleBasedStateMachine):
         connection = self.connections[number % len(self.connections)]
         if connection.hangs_up or connection.is_closed:
             return
-        request = Request(address, name, sender, "bob@example.org", "", instance, True, NOW + later)
+        request = Request(address, name, sender, "bob@example.org", "", instance, "", True, NOW + later)
         item = Item(request)
         connection.items.append(item)
         self.expect(item)

@@ -98,6 +98,14 @@ def test_training() -> None:
     assert parse("--training").training
 
 
+def test_suspects_are_those_of_the_usual_suspicions_or_of_some() -> None:
+    for arguments in (["--only-suspects"], ["--only-suspects="], ["--only-suspects", "--verbose"]):
+        assert parse(*arguments).only_suspects == ("no-name", "generic-name", "helo")
+    assert parse("--only-suspects=helo, null-sender,helo").only_suspects == ("helo", "null-sender")
+    assert parse("--only-suspects", "no-name").only_suspects == ("no-name",)
+    assert parse().only_suspects == ()
+
+
 def test_control_socket_may_be_elsewhere_or_nowhere() -> None:
     assert parse("--control=/run/../c").control == "/c"
     assert parse("--control=none").control == "none"
@@ -187,6 +195,7 @@ LISTENERS = ("inet", "i")
 ACTIONS = {"help": "help", "h": "help", "man": "man", "version": "version"}
 OTHERS = {
     *(
+        "only-suspects",
         "check",
         "control",
         "ignore-test-time",
@@ -438,6 +447,7 @@ ERRORS: list[tuple[list[str], str]] = [
     ),
     *(([f"--{name}="], f"--{name}: the path is empty") for name in ("dbdir", "pidfile", "whitelist-clients")),
     (["--log-format=xml"], "--log-format: invalid choice: 'xml' (choose from"),
+    (["--only-suspects=looks"], "--only-suspects: 'looks' is none of no-name, generic-name, helo, null-sender"),
     (["--control="], "--control: the path is empty"),
     (["--unix="], "--unix/-u: the path is empty"),
     *(

@@ -16,6 +16,7 @@ def test_reasons_have_the_words_of_the_log() -> None:
         "recipient whitelist",
         "sender whitelist",
         "recipient not greylisted",
+        "not suspect",
         "client AWL",
         "new",
         "early-retry",

@@ -1005,3 +1005,32 @@ def test_unverified_sender_passes_from_anywhere() -> None:
 def test_listed_sender_passes_whoever_is_greylisted() -> None:
     world = make_world(senders=("example.com",), greylisted=("example.org",))
     assert world.decide().reason is Reason.SENDER_WHITELIST
+
+
+# Suspects.
+
+SUSPECTS = ("no-name", "generic-name", "helo")
+
+
+def test_only_suspects_are_greylisted_and_the_log_says_why() -> None:
+    world = make_world(only_suspects=SUSPECTS)
+    assert world.ask() == Answer("DUNNO", (notice(f"action=pass, reason=not suspect, {WHO}"),))
+    assert world.records() == ({}, {})
+    line = f"action=greylist, reason=new, suspect=no-name+helo, {WHO}".replace("mail.example.com", "unknown")
+    suspect: dict[str, str | None] = {"client_name": "unknown", "helo_name": "pc"}
+    assert world.ask(**suspect) == Answer(GREYLISTED, (notice(line),))
+    early = world.ask(NOW + 10, **suspect).log[0].text
+    assert early.startswith("action=greylist, reason=early-retry (290s missing), suspect=no-name+helo, client_name")
+    # It waits no longer than others do.
+    assert world.decide(NOW + 300, **suspect).reason is Reason.TRIPLET_FOUND
+
+
+def test_lists_come_before_suspicions() -> None:
+    world = make_world(whitelist=("192.0.2.7",), greylisted=("example.net",), only_suspects=SUSPECTS)
+    assert world.decide(client_name="unknown").reason is Reason.CLIENT_WHITELIST
+    assert world.decide(client_address="203.0.113.1", client_name="unknown").reason is Reason.NOT_GREYLISTED
+
+
+def test_everybody_is_greylisted_without_the_option() -> None:
+    decision = make_world().decide()
+    assert (decision.reason, decision.suspicions) == (Reason.NEW, ())

@@ -26,6 +26,7 @@ DEFAULTS_OF_137 = {
     "ignore_test_time": False,
     "metrics": None,
     "training": False,
+    "only_suspects": (),
     "greylist_recipients": (),
     "never_trust_clients": (),
     "whitelist_senders": (),

@@ -27,6 +27,7 @@ def test_decision_has_all_its_fields() -> None:
         "sender": "alice@example.com",
         "recipient": "bj\xf6rn@example.org",
         "queue_id": "4F1A",
+        "suspicions": [],
     }
 
 

@@ -18,7 +18,7 @@ from tests.support.policy import make_request
 
 NEEDED = {
     "request": "smtpd_access_policy",
-    **dict.fromkeys(("client_address", "client_name", "sender", "recipient", "queue_id", "instance"), "x"),
+    **dict.fromkeys(("client_address", "client_name", "sender", "recipient", "queue_id", "instance", "helo_name"), "x"),
     "etrn_domain": "",
 }
 VALUES = ["", "smtpd_access_policy", "a=b", "=", "\xe9", "x" * 511, "x" * 512, "x" * 513, "\r", "a\rb", "a\nsender=b"]
@@ -68,7 +68,18 @@ def test_a_shape_is_learned_from_the_first_request_and_serves_every_reader() -> 
     first, second = make_request(sender="x@example.com"), make_request(sender="y=z@example.com", instance="2")
     assert RequestShape().read(first) is None
     shape = learned_from(first)
-    expected = Request("192.0.2.7", "mail.example.com", "y=z@example.com", "bob@example.org", "", "2", True, None, None)
+    expected = Request(
+        "192.0.2.7",
+        "mail.example.com",
+        "y=z@example.com",
+        "bob@example.org",
+        "",
+        "2",
+        "mail.example.com",
+        True,
+        None,
+        None,
+    )
     assert shape.read(second) == expected
     assert RequestReader(shape).feed(second) == [expected]
 

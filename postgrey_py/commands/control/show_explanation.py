@@ -16,6 +16,7 @@ _MEANINGS = {
     Reason.RECIPIENT_WHITELIST.text: "the recipient is on a whitelist",
     Reason.SENDER_WHITELIST.text: "the sender is on a whitelist",
     Reason.NOT_GREYLISTED.text: "the recipient is not on the list of those who are greylisted (--greylist-recipients)",
+    Reason.NOT_SUSPECT.text: "nothing makes the client a suspect (--only-suspects)",
     Reason.AUTO_WHITELIST.text: "the client is on the auto-whitelist",
     Reason.NEW.text: "this mail is new",
     Reason.EARLY_RETRY.text: "it comes back too early",
@@ -46,6 +47,9 @@ def _lines(one: Mapping[str, Any]) -> Iterator[str]:
         f"  mail: client {safe(one['client_address'])} ({name}), from {safe(one['sender']) or '<>'},"
         f" to {safe(one['recipient'])}, at {_time(one['time'])}"
     )
+    # A server of an earlier version has none.
+    if one.get("suspicions"):
+        yield f"  suspect: {', '.join(one['suspicions'])}"
     if one["triplet"]["key"]:
         yield f"  triplet {safe(one['triplet']['key'])}: {_triplet(one['triplet'])}"
         yield f"  client {_client(one['client'])}"

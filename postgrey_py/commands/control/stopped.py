@@ -34,6 +34,7 @@ def find_settings(dbdir: str | None, server_options: str | None) -> Settings:
         lookup_by_host=None,
         max_age=None,
         never_trust_clients=None,
+        only_suspects=None,
         privacy=None,
         retry_window=None,
         training=None,
@@ -70,6 +71,7 @@ def explain_from_files(settings: Settings, mail: Mail, at: int | None) -> dict[s
             "client_name": mail.name,
             "sender": mail.sender,
             "recipient": mail.recipient,
+            "helo_name": mail.helo,
         }
     )
     policy = Policy(settings, lists, domain_of=find_domain_of(settings))

@@ -40,6 +40,7 @@ async def explain(engine: Engine, _user: str, arguments: ExplainArguments, _: Se
             "client_name": texts["name"],
             "sender": texts["sender"],
             "recipient": texts["recipient"],
+            "helo_name": texts["helo"],
         }
     )
     if engine.outage.is_down:

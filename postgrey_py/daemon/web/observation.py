@@ -57,7 +57,7 @@ def make_bucket(span: Span) -> Bucket:
         known=span.count_of(Reason.TRIPLET_FOUND, Reason.AUTO_WHITELIST) - returns,
         listed=span.count_of(
             *(Reason.CLIENT_WHITELIST, Reason.RECIPIENT_WHITELIST, Reason.NOT_GREYLISTED),
-            *(Reason.SENDER_WHITELIST, Reason.ALLOWED, Reason.VOUCHED_FOR),
+            *(Reason.SENDER_WHITELIST, Reason.NOT_SUSPECT, Reason.ALLOWED, Reason.VOUCHED_FOR),
         ),
         unchecked=span.unseen
         + span.count_of(Reason.PAUSED, Reason.TRAINING, Reason.UNKNOWN_ADDRESS, Reason.ATTRIBUTE_MISSING),

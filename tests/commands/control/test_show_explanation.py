@@ -109,3 +109,8 @@ def test_strangers_do_nothing_to_a_terminal() -> None:
     text = show_explanation({**DEFERRED, **hostile})
     assert "\x1b" not in text
     assert "\x07" not in text
+
+
+def test_suspicions_are_told() -> None:
+    shown = show_explanation({**DEFERRED, "suspicions": ["no-name", "helo"]})
+    assert "  suspect: no-name, helo\n" in shown
