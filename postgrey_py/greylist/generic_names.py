@@ -11,7 +11,7 @@ large senders number theirs; for these, only what stands before the domain that 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from postgrey_py.greylist.address import IPV4_BITS, Address
 from postgrey_py.greylist.lowercase import ascii_lower
@@ -98,10 +98,13 @@ _MAIL_WORDS = re.compile(
 _MAIL_DOMAIN = re.compile(r"mail|smtp|send|mta|newsletter")
 
 _NUMBER = re.compile(r"\d+")
-# Numbers of an address as they stand in a name: up to three signs in between.
-_BETWEEN = r"[._x-]{1,2}"
+# Between the numbers of an address that belong together.
+_SIGN = re.compile(r"[._x-]{1,2}")
+_WORD = re.compile(r"[0-9a-z]+")
+# Before a hexadecimal address.
+_PREFIX = re.compile(r"0x|[a-z]{0,4}")
 
-# So many characters of a hexadecimal IPv6 address are no chance.
+# So much of a hexadecimal IPv6 address is no chance.
 _CHANCELESS_NIBBLES = 10
 _CHANCELESS_GROUPS = 3
 
@@ -131,42 +134,39 @@ def _host_part(name: str, domain: str | None) -> str:
     return ".".join(name.split(".")[:-2])
 
 
-def _has_address(host: str, address: Address) -> bool:
+def _has_address(name: str, address: Address) -> bool:
     """Return whether the whole address is in there; of IPv6, so much of it that it can't be chance."""
-    if address.bits == IPV4_BITS:
-        return any(re.search(pattern, host) for pattern in _whole_forms(_octets(address)))
-    return _has_ipv6(host, address)
+    if address.bits != IPV4_BITS:
+        return _has_ipv6(name, address)
+    octets = _octets(address)
+    first, second, third, fourth = octets
+    # As it is; backwards; the network first or last, as in `host34.ip-51-77-12` and `12.34-56-78`.
+    orders = (
+        octets,
+        octets[::-1],
+        [fourth, first, second, third],
+        [fourth, third, first, second],
+        [third, fourth, first, second],
+    )
+    runs = _NUMBER.findall(name)
+    numbers = [int(run) for run in runs if len(run) <= 3]
+    if len(numbers) >= len(octets) and any(_follow(order, numbers) for order in orders):
+        return True
+    padded = {"".join(f"{number:03}" for number in order) for order in (octets, octets[::-1])}
+    if not padded.isdisjoint(runs):
+        return True
+    hexadecimal = {"".join(f"{number:02x}" for number in order) for order in (octets, octets[::-1])}
+    return any(word[-8:] in hexadecimal and _PREFIX.fullmatch(word[:-8]) for word in _WORD.findall(name))
 
 
 def _octets(address: Address) -> list[int]:
     return list(address.value.to_bytes(4, "big"))
 
 
-def _whole_forms(octets: list[int]) -> Iterator[str]:
-    """Yield patterns for each form of an IPv4 address."""
-    first, second, third, fourth = octets
-    # As it is; backwards; the network first or last, as in `host34.ip-51-77-12` and `12.34-56-78`.
-    orders = (octets, octets[::-1], [fourth, first, second, third], [fourth, third, first, second])
-    for order in (*orders, [third, fourth, first, second]):
-        numbers = [rf"0{{0,2}}{number}" for number in order]
-        yield rf"(?<!\d){_joined(numbers)}(?!\d)"
-    for order in (octets, octets[::-1]):
-        yield rf"(?<!\d){''.join(f'{number:03}' for number in order)}(?!\d)"
-        # Behind a few letters at most, which may be digits of a number as well.
-        yield rf"(?<![0-9a-z])(?:0x|[a-z]{{0,4}}){''.join(f'{number:02x}' for number in order)}(?![0-9a-f])"
-
-
-def _joined(numbers: list[str]) -> str:
-    """Return a pattern for these numbers, one after the other, with signs and in one place words between them."""
-    a, b, c, d = numbers
-    inner = _BETWEEN
-    # Words may stand between one number and the other three, or between both halves.
-    words = r"[._x-][a-z][a-z0-9._-]{0,40}?[a-z._-]"
-    three = f"{b}{inner}{c}{inner}{d}"
-    return (
-        f"(?:{a}(?:{inner}|{words}){three}|{a}{inner}{b}(?:{inner}|{words}){c}{inner}{d}"
-        f"|{a}{inner}{b}{inner}{c}(?:{inner}|{words}){d})"
-    )
+def _follow(wanted: Sequence[object], found: Sequence[object]) -> bool:
+    """Return whether the first sequence is a part of the second."""
+    length = len(wanted)
+    return any(found[start : start + length] == wanted for start in range(len(found) - length + 1))
 
 
 def _has_half(host: str, name: str, address: Address) -> bool:
@@ -174,18 +174,33 @@ def _has_half(host: str, name: str, address: Address) -> bool:
     if address.bits != IPV4_BITS:
         return False
     first, second, third, fourth = _octets(address)
-    pairs = ((third, fourth), (fourth, third))
-    triples = ((first, second, third), (third, second, first))
+    pairs = ([third, fourth], [fourth, third])
+    triples = ([first, second, third], [third, second, first])
     return any(
-        re.search(rf"(?<!\d){_BETWEEN.join(rf'0{{0,2}}{number}' for number in numbers)}(?!\d)", text)
+        _follow(numbers, group)
         for text, some in ((host, pairs), (name, triples))
+        for group in _number_groups(text)
         for numbers in some
     )
 
 
-def _has_ipv6(host: str, address: Address) -> bool:
+def _number_groups(text: str) -> Iterator[list[int]]:
+    """Yield numbers that stand side by side, with nothing but signs between them."""
+    group: list[int] = []
+    end = 0
+    for match in _NUMBER.finditer(text):
+        if len(match[0]) > 3 or (group and not _SIGN.fullmatch(text, end, match.start())):
+            yield group
+            group = []
+        if len(match[0]) <= 3:
+            group.append(int(match[0]))
+        end = match.end()
+    yield group
+
+
+def _has_ipv6(name: str, address: Address) -> bool:
     digits = f"{address.value:032x}"
-    squeezed = re.sub(r"[._x-]", "", host)
+    squeezed = re.sub(r"[._x-]", "", name)
     for text in (digits, digits[::-1]):
         for start in range(len(text) - _CHANCELESS_NIBBLES + 1):
             part = text[start : start + _CHANCELESS_NIBBLES]
@@ -193,10 +208,9 @@ def _has_ipv6(host: str, address: Address) -> bool:
             if len(set(part)) > 2 and part in squeezed:
                 return True
     groups = [f"{int(digits[start : start + 4], 16):x}" for start in range(0, 32, 4)]
+    words = [word.lstrip("0") or "0" for word in _WORD.findall(name)]
     for start in range(len(groups) - _CHANCELESS_GROUPS + 1):
         some = groups[start : start + _CHANCELESS_GROUPS]
-        if len("".join(some).strip("0")) > _CHANCELESS_GROUPS and re.search(
-            rf"(?<![0-9a-f]){_BETWEEN.join(rf'0{{0,3}}{group}' for group in some)}(?![0-9a-f])", host
-        ):
+        if len("".join(some).strip("0")) > _CHANCELESS_GROUPS and _follow(some, words):
             return True
     return False
