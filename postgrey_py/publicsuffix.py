@@ -70,6 +70,8 @@ def load_public_suffixes(paths: tuple[Path, ...] = SYSTEM_LISTS) -> DomainOf:
 
 def needs_public_suffixes(settings: Settings) -> str | None:
     """Return the option for which domains have to be told apart; None where that is not needed."""
+    if settings.lookup_by_domain:
+        return "--lookup-by-domain"
     if settings.whitelist_senders:
         return "--whitelist-senders"
     return "--only-suspects=generic-name" if GENERIC_NAME in settings.only_suspects else None

@@ -71,6 +71,9 @@ _DECISION = re.compile(
 # The reason for which it would have deferred the mail follows in brackets.
 _TRAINING = f"{Reason.TRAINING.text} ("
 
+# And so does the domain here.
+_DOMAIN_TRUSTED = f"{Reason.DOMAIN_AUTO_WHITELIST.text} ("
+
 _PASS_KINDS = {
     "client whitelist": Kind.WHITELISTED,
     "recipient whitelist": Kind.WHITELISTED,
@@ -130,4 +133,6 @@ def kind_of(action: str, reason: str, delay: int | None) -> Kind:
         return Kind.GREYLISTED
     if reason.startswith(_TRAINING):
         return Kind.TRAINED
+    if reason.startswith(_DOMAIN_TRUSTED):
+        return Kind.AUTO_WHITELISTED
     return _PASS_KINDS.get(reason) or (Kind.KNOWN if delay is None else Kind.RETURNED)

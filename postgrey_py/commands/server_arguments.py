@@ -34,6 +34,7 @@ class ServerFields(TypedDict, total=False):
     greylist_text: str | None
     ipv4cidr: int | None
     ipv6cidr: int | None
+    lookup_by_domain: bool | None
     lookup_by_host: bool | None
     max_age: int | None
     never_trust_clients: list[str] | None
@@ -146,6 +147,7 @@ _READERS: dict[str, tuple[str, Any]] = {
     "greylist-text": ("greylist_text", _text),
     "ipv4cidr": ("ipv4cidr", _network_size(IPV4_BITS)),
     "ipv6cidr": ("ipv6cidr", _network_size(IPV6_BITS)),
+    "lookup-by-domain": ("lookup_by_domain", None),
     "lookup-by-host": ("lookup_by_host", None),
     "lookup-by-subnet": ("lookup_by_host", None),
     "max-age": ("max_age", _days),

@@ -23,9 +23,10 @@ from postgrey_py.errors import DatabaseError
 from postgrey_py.greylist.decision import NO_FACTS, Decision, Facts, Question, Reason, Wanted
 from postgrey_py.greylist.instances import RecentInstances
 from postgrey_py.greylist.loglines import Level, LogLine, decision_lines
-from postgrey_py.greylist.policy import Policy, Records
+from postgrey_py.greylist.policy import Policy
 from postgrey_py.greylist.request import Flaws, Request
 from postgrey_py.greylist.settings import SECONDS_PER_DAY
+from postgrey_py.greylist.tables import Records
 from postgrey_py.greylist.texts import PASSED, ReplyTexts, probe_answer
 
 # Told of each decision, and when it was made, in seconds since 1970; 0 for those that need no time.

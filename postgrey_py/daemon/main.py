@@ -142,6 +142,8 @@ def _run(command_line: CommandLine, arguments: list[str], passed: list[PassedSoc
 def describe_settings(settings: Settings) -> str:
     """Return what the log says at the start: where the records are, and what decides."""
     lookup = "host" if settings.lookup_by_host else f"subnet (/{settings.ipv4cidr}, /{settings.ipv6cidr})"
+    if settings.lookup_by_domain:
+        lookup += " and domain"
     return (
         f"dbdir={settings.dbdir}, delay={settings.delay}s, lookup by {lookup},"
         f" client lists: {' '.join(settings.whitelist_clients)},"

@@ -196,6 +196,7 @@ def make_parser() -> Parser:
         metavar="FORMAT",
         help="log lines of text (default), or an object of JSON each",
     )
+    flag("lookup-by-domain", help="know all machines of a sender's domain as one client, too")
     flag("lookup-by-host", help="know clients by their own address, not by their network")
     flag("lookup-by-subnet", help="know clients by their network (default)")
     parser.information_option("man")

@@ -41,9 +41,11 @@ class Reason(enum.Enum):
     NOT_GREYLISTED = "recipient not greylisted"
     NOT_SUSPECT = "not suspect"
     AUTO_WHITELIST = "client AWL"
+    DOMAIN_AUTO_WHITELIST = "domain AWL", True
     NEW = "new"
     EARLY_RETRY = "early-retry", True
     TRIPLET_FOUND = "triplet found", True
+    DOMAIN_FOUND = "domain found", True
     VOUCHED_FOR = "vouched for", True
     ALLOWED = "allowed", True
     PAUSED = "paused", True
@@ -82,8 +84,8 @@ class Decision(NamedTuple):
     is the same where its message is told so by a header. `entry` is the line of the list that matched. `triplets` and
     `clients` are the records to store before the answer is given.
     `detail` is what a reason carries: the attribute that is missing, the source that vouches, the number of the order,
-    the reason for which the mail would have been deferred. `suspicions` are why the client of a deferred mail is a
-    suspect, where only suspects are greylisted.
+    the domain whose record let it pass, the reason for which the mail would have been deferred. `suspicions` are why
+    the client of a deferred mail is a suspect, where only suspects are greylisted.
     """
 
     action: Action
@@ -102,12 +104,14 @@ class Decision(NamedTuple):
 class Question(NamedTuple):
     """A request that no list answers: it needs the records of its client and its triplet.
 
-    `suspicions` are those about the client, where only suspects are greylisted.
+    `suspicions` are those about the client, where only suspects are greylisted. `domain` is the one whose machines are
+    known as one client, None where it has none or that is not wanted.
     """
 
     request: Request
     address: Address
     suspicions: tuple[str, ...] = ()
+    domain: str | None = None
 
 
 class Wanted(NamedTuple):

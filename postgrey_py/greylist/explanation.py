@@ -9,12 +9,13 @@ from typing import NamedTuple
 from postgrey_py.greylist.address import Address, parse_address
 from postgrey_py.greylist.decision import NO_FACTS, Decision, Question, Reason, Wanted
 from postgrey_py.greylist.domains import UNKNOWN, DomainOf, sender_domain
-from postgrey_py.greylist.keys import client_key, triplet_key
+from postgrey_py.greylist.keys import client_key, domain_triplet_key, triplet_key
 from postgrey_py.greylist.near_misses import find_near_misses
-from postgrey_py.greylist.policy import Policy, Records
+from postgrey_py.greylist.policy import Policy
 from postgrey_py.greylist.records import Record, has_passed, is_pending, is_trusted, parse_record
 from postgrey_py.greylist.request import Request
 from postgrey_py.greylist.settings import Settings
+from postgrey_py.greylist.tables import Records
 from postgrey_py.greylist.whitelists import Whitelists
 
 # What a record says of its triplet.
@@ -35,7 +36,8 @@ class Explanation(NamedTuple):
     The keys are empty where the client's address is none, `client_key` also without auto-whitelist. `triplet` and
     `client` are the records, None where there are none; `state` says what the first means. A mail that is deferred, or
     would be, passes from `passes_from` to `passes_until` if it is tried again then. `remarks` name list entries that
-    matter beside the decision, and those that nearly match.
+    matter beside the decision, and those that nearly match. `domain` is the client's where that is looked up as well,
+    and `domain_triplet` the record by that.
     """
 
     request: Request
@@ -50,6 +52,8 @@ class Explanation(NamedTuple):
     passes_from: int | None = None
     passes_until: int | None = None
     remarks: tuple[str, ...] = ()
+    domain: str = ""
+    domain_triplet: Record | None = None
 
 
 def explain(
@@ -85,6 +89,11 @@ def explain(
         name = client_key(address, settings)
         value = records.clients.get(name)
         client = None if value is None else parse_record(value)
+    domain = found.domain or "" if isinstance(found, Question) else ""
+    value = None
+    if domain:
+        value = records.triplets.get(domain_triplet_key(domain, request.sender, request.recipient, settings))
+    domain_triplet = None if value is None else parse_record(value)
     passes_from = passes_until = None
     if decision.wait:
         first_seen = parse_record(decision.triplets[0][1])[0]
@@ -108,6 +117,8 @@ def explain(
         passes_from,
         passes_until,
         remarks,
+        domain,
+        domain_triplet,
     )
 
 

@@ -22,6 +22,9 @@ from typing import NamedTuple
 from postgrey_py.greylist.address import Address, parse_address
 from postgrey_py.greylist.settings import Settings
 
+# How a key begins whose client is a domain.
+DOMAIN = "domain:"
+
 _BATV_TAG = re.compile(r"[0-9a-z]{10}")
 _NUMBER = re.compile(r"\b\d+\b", re.ASCII)
 _HASH = re.compile(rb"[0-9a-f]{40}")
@@ -72,6 +75,18 @@ def client_key(address: Address, settings: Settings) -> bytes:
     """The key of a client in postgrey_clients.db."""
     # 1.37: not lower-cased, so that IPv6 clients have capital letters here and small ones in triplets.
     key = address.text().encode("ascii")
+    return _hash_of(key) if settings.privacy else key
+
+
+def domain_triplet_key(domain: str, sender: str, recipient: str, settings: Settings) -> bytes:
+    """The key of a triplet whose client is any machine of this domain, where --lookup-by-domain knows those as one."""
+    octets = f"{DOMAIN}{domain}/{rewrite_sender(sender)}/{recipient}".encode("latin-1").lower()
+    return _hash_of(octets) if settings.privacy else octets
+
+
+def domain_client_key(domain: str, settings: Settings) -> bytes:
+    """The key of all machines of a domain in postgrey_clients.db."""
+    key = f"{DOMAIN}{domain}".encode("latin-1")
     return _hash_of(key) if settings.privacy else key
 
 

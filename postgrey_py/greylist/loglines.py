@@ -26,8 +26,11 @@ class Level(enum.IntEnum):
     DEBUG = 7
 
 
-# Reasons that say in brackets what was ordered.
-_BY_ORDER = (Reason.ALLOWED, Reason.PAUSED, Reason.TRAINING)
+# Reasons that say in brackets what was ordered, or of what domain.
+_WITH_DETAIL = (
+    *(Reason.ALLOWED, Reason.PAUSED, Reason.TRAINING),
+    *(Reason.DOMAIN_AUTO_WHITELIST, Reason.DOMAIN_FOUND),
+)
 
 # Members of an enumeration take long to look up.
 _NOTICE, _TRIPLET_FOUND = Level.NOTICE, Reason.TRIPLET_FOUND
@@ -66,8 +69,10 @@ def decision_lines(request: Request, decision: Decision) -> list[LogLine]:
             text = deferral_text(reason, decision.wait)
         elif reason is Reason.VOUCHED_FOR:
             text = decision.detail
-        elif reason in _BY_ORDER:
+        elif reason in _WITH_DETAIL:
             text = f"{text} ({decision.detail})"
+            if decision.delay is not None:
+                text = f"{text}, delay={decision.delay}"
         elif reason is Reason.ATTRIBUTE_MISSING:
             return [complaint(f"attribute missing: {decision.detail}")]
         elif reason is Reason.UNKNOWN_ADDRESS:

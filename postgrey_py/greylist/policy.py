@@ -7,9 +7,6 @@ same decision, nothing is written, and no input raises. What is to be stored is 
 
 from __future__ import annotations
 
-from collections.abc import Container
-from typing import NamedTuple, Protocol
-
 from postgrey_py.greylist.address import Address, parse_address
 from postgrey_py.greylist.decision import (
     Action,
@@ -22,30 +19,17 @@ from postgrey_py.greylist.decision import (
     Wanted,
     deferral_text,
 )
-from postgrey_py.greylist.domains import DomainOf, is_proven, no_domain
-from postgrey_py.greylist.keys import client_key, triplet_key
+from postgrey_py.greylist.domains import DomainOf, client_domain, is_proven, no_domain
+from postgrey_py.greylist.keys import client_key, domain_triplet_key, triplet_key
 from postgrey_py.greylist.list_lines import Line
 from postgrey_py.greylist.overrides import NO_OVERRIDES, Overrides
+from postgrey_py.greylist.pools import look_up_pool
 from postgrey_py.greylist.records import Record, format_record, has_passed, is_due, is_pending, parse_record
 from postgrey_py.greylist.request import Request
 from postgrey_py.greylist.settings import Settings
 from postgrey_py.greylist.suspicion import find_suspicions
+from postgrey_py.greylist.tables import Records
 from postgrey_py.greylist.whitelists import Whitelists
-
-
-class Table(Protocol):
-    """A database by key, as far as a decision needs it."""
-
-    def get(self, key: bytes, /) -> bytes | None: ...
-
-
-class Records(NamedTuple):
-    """The state that a request is judged by: both databases, and the messages that have got their header."""
-
-    triplets: Table
-    clients: Table
-    instances: Container[str] = ()
-
 
 # Members of an enumeration take long to look up.
 _PASS, _GREYLIST = Action.PASS, Action.GREYLIST
@@ -74,6 +58,7 @@ class Policy:
         self._settings = settings
         self.domain_of = domain_of
         self._whitelists = whitelists
+        self._looks_closer = bool(settings.only_suspects) or settings.lookup_by_domain
         self._lists_senders = whitelists.sender is not None or whitelists.unverified_sender is not None
         self._wants_facts = wants_facts
         # None where there is nothing to look for.
@@ -97,12 +82,20 @@ class Policy:
         greylisted = self._whitelists.greylisted
         if greylisted is not None and greylisted.match(request.recipient) is None:
             return Decision(_PASS, Reason.NOT_GREYLISTED)
-        if not self._settings.only_suspects:
+        if not self._looks_closer:
             return Question(request, address)
-        suspicions = find_suspicions(
-            request, address, self._settings.only_suspects, self.domain_of, self._settings.hostname
-        )
-        return Question(request, address, suspicions) if suspicions else Decision(_PASS, Reason.NOT_SUSPECT)
+        return self._look_closer(request, address)
+
+    def _look_closer(self, request: Request, address: Address) -> Decision | Question:
+        """Return the question about a client whose suspicions or domain are wanted, unless it is no suspect."""
+        settings = self._settings
+        suspicions: tuple[str, ...] = ()
+        if settings.only_suspects:
+            suspicions = find_suspicions(request, address, settings.only_suspects, self.domain_of, settings.hostname)
+            if not suspicions:
+                return Decision(_PASS, Reason.NOT_SUSPECT)
+        domain = client_domain(request, address, self.domain_of) if settings.lookup_by_domain else None
+        return Question(request, address, suspicions, domain)
 
     def judge(self, question: Question, records: Records, facts: Facts | None, now: int) -> Decision | Wanted:
         """Return what the records decide at `now`, in seconds since 1970 (unless the request brings a time).
@@ -110,11 +103,11 @@ class Policy:
         `facts` is None where nobody has been asked yet. Raises nothing of its own; what `records` raises passes
         through.
         """
-        request, address, suspicions = question
+        request, address, suspicions, domain = question
         settings, clock = self._settings, now
         if request.test_time is not None:
             now = request.test_time
-        client, client_is_due, name = _NEVER_SEEN, False, b""
+        client, client_is_due, name, may_be_trusted = _NEVER_SEEN, False, b"", False
         clients: tuple[StoredRecord, ...] = ()
         if settings.auto_whitelist_clients:
             name = client_key(address, settings)
@@ -126,7 +119,7 @@ class Policy:
                 clients = ((name, format_record(0, now)),) if client[0] else ()
                 client = _NEVER_SEEN
             else:
-                client_is_due = is_due(client, now)
+                client_is_due, may_be_trusted = is_due(client, now), True
             if client[0] >= settings.auto_whitelist_clients:
                 counted = ((name, format_record(client[0] + 1, now)),) if client_is_due else ()
                 return Decision(_PASS, _AUTO_WHITELIST, 0, None, None, (), counted)
@@ -143,9 +136,18 @@ class Policy:
             if first_seen > now:
                 notes = (Note.FIRST_SEEN_IN_FUTURE,)
                 first_seen = now
-        triplets = ((key, format_record(first_seen, now)),)
+        triplets: tuple[StoredRecord, ...] = ((key, format_record(first_seen, now)),)
 
         wait = settings.delay - (now - first_seen)
+        pool = None
+        if domain is not None and not passed_before:
+            pool = look_up_pool(question, domain, records, first_seen, now, settings, may_be_trusted)
+            if wait > 0 and pool.is_trusted(settings):
+                # The network's record as well, so that Perl Postgrey knows since when it has been tried.
+                counted = pool.counted(now)
+                return Decision(_PASS, Reason.DOMAIN_AUTO_WHITELIST, 0, None, None, triplets, counted, notes, domain)
+            wait = min(wait, pool.wait(now, settings))
+            triplets = ((key, format_record(first_seen, now)), (pool.key, format_record(pool.first_seen, now)))
         if wait > 0:
             if self._overrides is not None and (order := self._find_order(question, clock)):
                 return Decision(_PASS, order[0], wait, None, None, triplets, clients, notes, order[1])
@@ -153,23 +155,38 @@ class Policy:
                 return Wanted(question)
             if facts is not None and facts.voucher:
                 return Decision(_PASS, Reason.VOUCHED_FOR, detail=facts.voucher)
-            reason = _NEW if first_seen == now else Reason.EARLY_RETRY
+            is_new = first_seen == now and (pool is None or pool.first_seen == now)
+            reason = _NEW if is_new else Reason.EARLY_RETRY
             if settings.training:
                 return Decision(
                     _PASS, Reason.TRAINING, wait, None, None, triplets, clients, notes, deferral_text(reason, wait)
                 )
             return Decision(_GREYLIST, reason, wait, None, None, triplets, clients, notes, suspicions=suspicions)
         if passed_before:
+            if domain is not None:
+                # So that the domain is remembered for as long as its mail comes.
+                key = domain_triplet_key(domain, request.sender, request.recipient, settings)
+                triplets = (*triplets, (key, format_record(first_seen, now)))
             return Decision(_PASS, _TRIPLET_FOUND, 0, None, None, triplets, clients, notes)
         if client_is_due:
             clients = ((name, format_record(client[0] + 1, now)),)
             if client[0] + 1 == settings.auto_whitelist_clients:
                 notes += (Note.CLIENT_TRUSTED,)
+        reason, detail = _TRIPLET_FOUND, ""
+        if pool is not None:
+            if settings.delay > now - first_seen:
+                # Its own record would have deferred it.
+                reason, detail, first_seen = Reason.DOMAIN_FOUND, question.domain or "", pool.first_seen
+            triplets = ((key, format_record(first_seen, now)), (pool.key, format_record(pool.first_seen, now)))
+            if detail and pool.has_passed:
+                # Another machine of the domain has waited, and earned what there was to earn.
+                return Decision(_PASS, reason, 0, None, None, triplets, (), notes, detail)
+            clients += pool.counted(now)
         # Once for each message; without an instance every request is one.
         is_told = request.instance is None or request.instance not in records.instances
         waited = now - first_seen
         delay = waited if is_told else None
-        return Decision(_PASS, _TRIPLET_FOUND, 0, delay, None, triplets, clients, notes, "", waited)
+        return Decision(_PASS, reason, 0, delay, None, triplets, clients, notes, detail, waited)
 
     def _find_sender(self, request: Request, address: Address) -> Line | None:
         """Return the line that lets this sender's mail pass: as it is, or because the client is of its domain."""

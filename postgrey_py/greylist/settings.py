@@ -78,6 +78,7 @@ class Settings:
     retry_window: int = 2 * SECONDS_PER_DAY
     auto_whitelist_clients: int = 5
     lookup_by_host: bool = False
+    lookup_by_domain: bool = False
     ipv4cidr: int = 24
     ipv6cidr: int = 64
     privacy: bool = False

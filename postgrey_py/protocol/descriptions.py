@@ -70,6 +70,11 @@ def describe_explanation(explanation: Explanation) -> dict[str, Any]:
             "last_seen": _second(explanation.client),
             "trusted": explanation.is_trusted,
         },
+        "domain": {
+            "name": to_wire(explanation.domain),
+            "first_seen": _first(explanation.domain_triplet),
+            "last_seen": _second(explanation.domain_triplet),
+        },
         "passes_from": explanation.passes_from,
         "passes_until": explanation.passes_until,
         "remarks": [to_wire(remark) for remark in explanation.remarks],

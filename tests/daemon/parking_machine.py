@@ -34,9 +34,10 @@ from postgrey_py.greylist.decision import NO_FACTS, Decision, Facts, Question, W
 from postgrey_py.greylist.instances import RecentInstances
 from postgrey_py.greylist.list_lines import Line
 from postgrey_py.greylist.loglines import Level
-from postgrey_py.greylist.policy import Policy, Records
+from postgrey_py.greylist.policy import Policy
 from postgrey_py.greylist.request import Request
 from postgrey_py.greylist.settings import Settings
+from postgrey_py.greylist.tables import Records
 from postgrey_py.greylist.texts import PASSED, ReplyTexts
 from postgrey_py.greylist.whitelists import ClientList, Whitelists
 

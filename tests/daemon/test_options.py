@@ -98,6 +98,14 @@ def test_training() -> None:
     assert parse("--training").training
 
 
+def test_domains_are_looked_up_beside_networks_or_hosts() -> None:
+    assert changes(parse("--lookup-by-domain")) == {"lookup_by_domain": True}
+    assert changes(parse("--lookup-by-domain", "--lookup-by-host")) == {
+        "lookup_by_domain": True,
+        "lookup_by_host": True,
+    }
+
+
 def test_suspects_are_those_of_the_usual_suspicions_or_of_some() -> None:
     for arguments in (["--only-suspects"], ["--only-suspects="], ["--only-suspects", "--verbose"]):
         assert parse(*arguments).only_suspects == ("no-name", "generic-name", "helo")
@@ -195,6 +203,7 @@ LISTENERS = ("inet", "i")
 ACTIONS = {"help": "help", "h": "help", "man": "man", "version": "version"}
 OTHERS = {
     *(
+        "lookup-by-domain",
         "only-suspects",
         "check",
         "control",

@@ -8,9 +8,10 @@ import pytest
 from postgrey_py.greylist.decision import Action, Reason
 from postgrey_py.greylist.explanation import LAPSED, NEVER_SEEN, PASSED, PENDING, Explanation, explain
 from postgrey_py.greylist.list_lines import Line
-from postgrey_py.greylist.policy import Policy, Records
+from postgrey_py.greylist.policy import Policy
 from postgrey_py.greylist.request import Request
 from postgrey_py.greylist.settings import Settings
+from postgrey_py.greylist.tables import Records
 from postgrey_py.greylist.whitelists import ClientList, RecipientList, SenderList, Whitelists
 
 NOW = 1_700_000_000

@@ -16,10 +16,11 @@ from postgrey_py.greylist.instances import REMEMBERED_INSTANCES, RecentInstances
 from postgrey_py.greylist.list_lines import Line
 from postgrey_py.greylist.loglines import Level, LogLine, complaint, decision_lines
 from postgrey_py.greylist.overrides import NO_OVERRIDES, Overrides, Pause, make_allowance
-from postgrey_py.greylist.policy import Policy, Records
+from postgrey_py.greylist.policy import Policy
 from postgrey_py.greylist.records import is_due
 from postgrey_py.greylist.request import Request, read_request
 from postgrey_py.greylist.settings import SECONDS_PER_DAY, SECONDS_PER_HOUR, Settings
+from postgrey_py.greylist.tables import Records
 from postgrey_py.greylist.texts import ReplyTexts
 from postgrey_py.greylist.whitelists import ClientList, RecipientList, SenderList, Whitelists
 

@@ -27,6 +27,7 @@ DEFAULTS_OF_137 = {
     "metrics": None,
     "training": False,
     "only_suspects": (),
+    "lookup_by_domain": False,
     "greylist_recipients": (),
     "never_trust_clients": (),
     "whitelist_senders": (),

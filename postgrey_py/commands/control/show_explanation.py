@@ -21,6 +21,8 @@ _MEANINGS = {
     Reason.NEW.text: "this mail is new",
     Reason.EARLY_RETRY.text: "it comes back too early",
     Reason.TRIPLET_FOUND.text: "it has waited long enough",
+    Reason.DOMAIN_AUTO_WHITELIST.text: "the client's domain is on the auto-whitelist",
+    Reason.DOMAIN_FOUND.text: "a machine of the client's domain has waited long enough",
     Reason.ALLOWED.text: "it is allowed",
     Reason.PAUSED.text: "greylisting is paused",
     Reason.TRAINING.text: "greylisting is in training",
@@ -53,6 +55,11 @@ def _lines(one: Mapping[str, Any]) -> Iterator[str]:
     if one["triplet"]["key"]:
         yield f"  triplet {safe(one['triplet']['key'])}: {_triplet(one['triplet'])}"
         yield f"  client {_client(one['client'])}"
+    if (domain := one.get("domain")) and domain["name"]:
+        seen = "never seen"
+        if domain["first_seen"] is not None:
+            seen = f"first seen {_time(domain['first_seen'])}, last {_time(domain['last_seen'])}"
+        yield f"  domain {safe(domain['name'])}: {seen}"
     yield from (f"  but: {safe(remark)}" for remark in one["remarks"])
 
 

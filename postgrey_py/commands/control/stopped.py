@@ -13,9 +13,10 @@ from postgrey_py.commands.server_arguments import ServerFields
 from postgrey_py.commands.server_options import settings_of
 from postgrey_py.database.snapshot import open_snapshot
 from postgrey_py.greylist.explanation import explain
-from postgrey_py.greylist.policy import Policy, Records
+from postgrey_py.greylist.policy import Policy
 from postgrey_py.greylist.request import REQUEST_TYPE, read_request
 from postgrey_py.greylist.settings import Settings
+from postgrey_py.greylist.tables import Records
 from postgrey_py.greylist.whitelists import KINDS, USUAL, Watch, Whitelists
 from postgrey_py.listfiles import as_text, read_list_files
 from postgrey_py.protocol.descriptions import describe_explanation
@@ -31,6 +32,7 @@ def find_settings(dbdir: str | None, server_options: str | None) -> Settings:
         greylist_recipients=None,
         ipv4cidr=None,
         ipv6cidr=None,
+        lookup_by_domain=None,
         lookup_by_host=None,
         max_age=None,
         never_trust_clients=None,

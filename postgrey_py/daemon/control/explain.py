@@ -11,8 +11,8 @@ from postgrey_py.daemon.control.engine import Engine
 from postgrey_py.errors import ControlError
 from postgrey_py.greylist.domains import UNKNOWN
 from postgrey_py.greylist.explanation import explain as explain_request
-from postgrey_py.greylist.policy import Records
 from postgrey_py.greylist.request import REQUEST_TYPE, read_request
+from postgrey_py.greylist.tables import Records
 from postgrey_py.protocol.descriptions import describe_explanation
 
 

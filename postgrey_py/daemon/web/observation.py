@@ -54,7 +54,10 @@ def make_bucket(span: Span) -> Bucket:
         returned=span.returned,
         early=span.count_of(Reason.EARLY_RETRY),
         waited=returns,
-        known=span.count_of(Reason.TRIPLET_FOUND, Reason.AUTO_WHITELIST) - returns,
+        known=span.count_of(
+            *(Reason.TRIPLET_FOUND, Reason.AUTO_WHITELIST, Reason.DOMAIN_FOUND, Reason.DOMAIN_AUTO_WHITELIST)
+        )
+        - returns,
         listed=span.count_of(
             *(Reason.CLIENT_WHITELIST, Reason.RECIPIENT_WHITELIST, Reason.NOT_GREYLISTED),
             *(Reason.SENDER_WHITELIST, Reason.NOT_SUSPECT, Reason.ALLOWED, Reason.VOUCHED_FOR),
