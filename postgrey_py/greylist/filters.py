@@ -2,7 +2,7 @@
 """Filters of mail by client, sender and recipient, for requests and for the keys of triplets.
 
 A client is an address or a network (`192.0.2.7`, `2001:db8::/32`); among requests it may also be a name, with `*` and
-`?`. A correspondent is an address or a domain, which stands for those below it too, with `*` and `?`; `<>` is nobody.
+`?`. Among keys it may be a domain, `domain:example.com`. A correspondent is an address or a domain, which stands for those below it too, with `*` and `?`; `<>` is nobody.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from fnmatch import translate
 
 from postgrey_py.errors import OrderError
 from postgrey_py.greylist.address import Address, parse_address
-from postgrey_py.greylist.keys import TripletKey, rewrite_sender
+from postgrey_py.greylist.keys import DOMAIN, TripletKey, rewrite_sender
 from postgrey_py.greylist.list_lines import quote
 from postgrey_py.greylist.lowercase import ascii_lower
 from postgrey_py.greylist.request import Request
@@ -50,6 +50,8 @@ class MailFilter:
     name: Accepts | None = None
     sender: Accepts | None = None
     recipient: Accepts | None = None
+    # As keys have it: `domain:example.com`.
+    domain: str | None = None
 
     def matches_request(self, request: Request) -> bool:
         """Whether this mail is meant."""
@@ -65,6 +67,8 @@ class MailFilter:
 
     def matches_key(self, key: TripletKey, length: int | None) -> bool:
         """Whether the triplet of this key is meant. Keys without a mask are of networks of this length."""
+        if self.domain is not None and key.network != self.domain:
+            return False
         if self.network is not None and (
             key.address is None or not self.network.has(key.address, length if key.bits is None else key.bits)
         ):
@@ -79,8 +83,10 @@ def make_filter(client: str = "", sender: str = "", recipient: str = "", *, may_
 
     Raises OrderError, which says what is wrong and what the right form is.
     """
-    network, name = None, None
-    if client:
+    network, name, domain = None, None, None
+    if client and not may_name and ascii_lower(client).startswith(DOMAIN):
+        domain = ascii_lower(client)
+    elif client:
         is_address = bool(_ADDRESS.fullmatch(client.partition("/")[0]))
         if may_name and not is_address and "/" not in client:
             name = _matcher(client)
@@ -91,6 +97,7 @@ def make_filter(client: str = "", sender: str = "", recipient: str = "", *, may_
         name,
         _read_correspondent("sender", sender, rewrite_sender) if sender else None,
         _read_correspondent("recipient", recipient, str) if recipient else None,
+        domain,
     )
 
 

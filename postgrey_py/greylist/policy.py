@@ -121,8 +121,8 @@ class Policy:
             else:
                 client_is_due, may_be_trusted = is_due(client, now), True
             if client[0] >= settings.auto_whitelist_clients:
-                counted = ((name, format_record(client[0] + 1, now)),) if client_is_due else ()
-                return Decision(_PASS, _AUTO_WHITELIST, 0, None, None, (), counted)
+                clients = ((name, format_record(client[0] + 1, now)),) if client_is_due else ()
+                return Decision(_PASS, _AUTO_WHITELIST, 0, None, None, (), clients)
 
         key = triplet_key(address, request.sender, request.recipient, settings)
         value = records.triplets.get(key)

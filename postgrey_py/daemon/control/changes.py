@@ -7,6 +7,7 @@ change several records is only counted unless `apply` says so.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -25,11 +26,14 @@ from postgrey_py.daemon.control.listing import (
 from postgrey_py.database.store import Table
 from postgrey_py.errors import ControlError, DatabaseError
 from postgrey_py.greylist.address import Address, parse_address
-from postgrey_py.greylist.keys import client_key
+from postgrey_py.greylist.keys import DOMAIN, client_key, domain_client_key
 from postgrey_py.greylist.loglines import Level
+from postgrey_py.greylist.lowercase import ascii_lower
 from postgrey_py.greylist.plural import counted
 from postgrey_py.greylist.records import Record, format_record, is_pending, parse_record
 from postgrey_py.greylist.records import release as release_record
+
+_DOMAIN = re.compile(r"[\w-]+(?:\.[\w-]+)+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ class ChangeArguments(Choice):
 
 @dataclass(frozen=True, slots=True)
 class ClientArguments:
-    """The address of a client."""
+    """The address of a client, or `domain:` and the domain of many."""
 
     client: str
 
@@ -103,7 +107,7 @@ async def forget(engine: Engine, user: str, arguments: ChangeArguments, _: Send)
 async def trust(engine: Engine, user: str, arguments: ClientArguments, _: Send) -> object:
     """Put a client on the auto-whitelist; returns its record."""
     need_auto_whitelist(engine)
-    key = client_key(_address(arguments), engine.settings)
+    key = _key(engine, arguments)
 
     def change() -> Iterator[None]:
         value = engine.store.clients.get(key)
@@ -122,7 +126,7 @@ async def trust(engine: Engine, user: str, arguments: ClientArguments, _: Send) 
 async def distrust(engine: Engine, user: str, arguments: ClientArguments, _: Send) -> object:
     """Take a client off the auto-whitelist, so that it has to earn that again; returns the record that it had."""
     need_auto_whitelist(engine)
-    key = client_key(_address(arguments), engine.settings)
+    key = _key(engine, arguments)
     before: list[Record] = []
 
     def change() -> Iterator[None]:
@@ -163,11 +167,23 @@ async def _end(
     return {**counts, "first": first, "applied": arguments.apply}
 
 
+def _key(engine: Engine, arguments: ClientArguments) -> bytes:
+    """Return the key of a client, an address or `domain:example.com`. Raises ControlError."""
+    text = ascii_lower(text_of("client", arguments.client))
+    if text.startswith(DOMAIN):
+        domain = text.removeprefix(DOMAIN)
+        if not _DOMAIN.fullmatch(domain):
+            raise ControlError(f"the client {arguments.client[:80]!r} is no domain", code="bad-argument")
+        return domain_client_key(domain, engine.settings)
+    return client_key(_address(arguments), engine.settings)
+
+
 def _address(arguments: ClientArguments) -> Address:
     address = parse_address(text_of("client", arguments.client).removeprefix("[").removesuffix("]"))
     if address is None:
         raise ControlError(
-            f"the client {arguments.client[:80]!r} is no address, such as 192.0.2.7", code="bad-argument"
+            f"the client {arguments.client[:80]!r} is no address, such as 192.0.2.7, and no domain:NAME",
+            code="bad-argument",
         )
     return address
 

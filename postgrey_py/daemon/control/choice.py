@@ -57,10 +57,13 @@ def client_filter(engine: Engine, choice: Choice, now: int) -> Keep:
     """Return what tells whether a client is chosen. Raises ControlError, OrderError."""
     chosen = _mail_filter(engine, choice)
     network = None if chosen is None else chosen.network
+    domain = None if chosen is None else chosen.domain
 
     def keep(key: bytes, client: Record) -> bool:
         if not _is_of_age(client[1] or 0, choice, now):
             return False
+        if domain is not None:
+            return key.decode("latin-1") == domain
         if network is None:
             return True
         address = parse_client_key(key)

@@ -139,3 +139,25 @@ class BrokenEngine:
 
     def flush(self) -> None:
         raise DatabaseError("the disk is gone")
+
+
+def test_domains_are_trusted_forgotten_and_distrusted(start: StartServer) -> None:
+    server = start("--lookup-by-domain")
+    assert ask(server.port, client_name="mx1.example.com").startswith("DEFER_IF_PERMIT")
+    with ControlClient(server.dbdir) as client:
+        found = client.ask("pending", client="domain:EXAMPLE.com")
+        assert [one["client"] for one in found["items"]] == ["domain:example.com"]
+        assert client.ask("pending", client="domain:example.net")["result"]["count"] == 0
+        assert client.result("trust", client="domain:Example.com")["client"] == "domain:example.com"
+        assert ask(server.port, client_name="mx2.example.com", client_address="198.51.100.9") == "DUNNO"
+        assert [one["client"] for one in client.ask("trusted", client="domain:example.com")["items"]] == [
+            "domain:example.com"
+        ]
+        explained = client.result("explain", client="203.0.113.5", name="mx9.example.com", sender="", recipient="b@c")
+        assert (explained["reason"], explained["detail"]) == ("domain AWL", "example.com")
+        assert client.result("distrust", client="domain:example.com")["passes"] == 5
+        found = client.result("forget", client="domain:example.com", apply=True)
+        assert (found["triplets"], found["clients"]) == (1, 0)
+        for wrong in ("domain:", "domain:x", "domain:a/b.c"):
+            assert "is no domain" in client.ask("trust", client=wrong)["error"]["message"]
+    assert [key for key in records(server.dbdir, TRIPLETS) if key.startswith(b"domain:")] == []
