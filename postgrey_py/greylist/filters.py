@@ -2,7 +2,8 @@
 """Filters of mail by client, sender and recipient, for requests and for the keys of triplets.
 
 A client is an address or a network (`192.0.2.7`, `2001:db8::/32`); among requests it may also be a name, with `*` and
-`?`. Among keys it may be a domain, `domain:example.com`. A correspondent is an address or a domain, which stands for those below it too, with `*` and `?`; `<>` is nobody.
+`?`, and among keys a domain, `domain:example.com`. A correspondent is an address or a domain, which stands for those
+below it too, with `*` and `?`; `<>` is nobody.
 """
 
 from __future__ import annotations
