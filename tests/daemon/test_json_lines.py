@@ -110,6 +110,7 @@ def test_log_of_a_server(tmp_path: Path) -> None:
         "sender": "ali\udcefce@example.com",
         "recipient": "bob@example.org",
         "queue_id": "4XYZ",
+        "suspicions": [],
         "instance": "m.1",
         "waited": None,
         "notes": [],
