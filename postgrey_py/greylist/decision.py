@@ -59,9 +59,9 @@ class Reason(enum.Enum):
         self.number = len(type(self).__members__)
 
     @property
-    def defers(self) -> bool:
-        """Whether mail is deferred by this rule; by all others it passes."""
-        return self in (Reason.NEW, Reason.EARLY_RETRY)
+    def action(self) -> Action:
+        """The action that this rule takes."""
+        return Action.GREYLIST if self in (Reason.NEW, Reason.EARLY_RETRY) else Action.PASS
 
 
 def deferral_text(reason: Reason, wait: int) -> str:

@@ -103,7 +103,7 @@ class Policy:
         `facts` is None where nobody has been asked yet. Raises nothing of its own; what `records` raises passes
         through.
         """
-        request, address, suspicions, domain = question
+        request, address, _, domain = question
         settings, clock = self._settings, now
         if request.test_time is not None:
             now = request.test_time
@@ -149,25 +149,16 @@ class Policy:
             wait = min(wait, pool.wait(now, settings))
             triplets = ((key, format_record(first_seen, now)), (pool.key, format_record(pool.first_seen, now)))
         if wait > 0:
-            if self._overrides is not None and (order := self._find_order(question, clock)):
-                return Decision(_PASS, order[0], wait, None, None, triplets, clients, notes, order[1])
-            if facts is None and self._wants_facts:
-                return Wanted(question)
-            if facts is not None and facts.voucher:
-                return Decision(_PASS, Reason.VOUCHED_FOR, detail=facts.voucher)
             is_new = first_seen == now and (pool is None or pool.first_seen == now)
-            reason = _NEW if is_new else Reason.EARLY_RETRY
-            if settings.training:
-                return Decision(
-                    _PASS, Reason.TRAINING, wait, None, None, triplets, clients, notes, deferral_text(reason, wait)
-                )
-            return Decision(_GREYLIST, reason, wait, None, None, triplets, clients, notes, suspicions=suspicions)
+            return self._defer(question, facts, clock, wait, is_new, triplets, clients, notes)
         if passed_before:
             if domain is not None:
                 # So that the domain is remembered for as long as its mail comes.
                 key = domain_triplet_key(domain, request.sender, request.recipient, settings)
                 triplets = (*triplets, (key, format_record(first_seen, now)))
             return Decision(_PASS, _TRIPLET_FOUND, 0, None, None, triplets, clients, notes)
+
+        # It passes for the first time.
         if client_is_due:
             clients = ((name, format_record(client[0] + 1, now)),)
             if client[0] + 1 == settings.auto_whitelist_clients:
@@ -187,6 +178,30 @@ class Policy:
         waited = now - first_seen
         delay = waited if is_told else None
         return Decision(_PASS, reason, 0, delay, None, triplets, clients, notes, detail, waited)
+
+    def _defer(
+        self,
+        question: Question,
+        facts: Facts | None,
+        clock: int,
+        wait: int,
+        is_new: bool,
+        triplets: tuple[StoredRecord, ...],
+        clients: tuple[StoredRecord, ...],
+        notes: tuple[Note, ...],
+    ) -> Decision | Wanted:
+        """Return the deferral of a mail that has to wait so many seconds, or what lets it pass all the same."""
+        if self._overrides is not None and (order := self._find_order(question, clock)):
+            return Decision(_PASS, order[0], wait, None, None, triplets, clients, notes, order[1])
+        if facts is None and self._wants_facts:
+            return Wanted(question)
+        if facts is not None and facts.voucher:
+            return Decision(_PASS, Reason.VOUCHED_FOR, detail=facts.voucher)
+        reason = _NEW if is_new else Reason.EARLY_RETRY
+        if self._settings.training:
+            would = deferral_text(reason, wait)
+            return Decision(_PASS, Reason.TRAINING, wait, None, None, triplets, clients, notes, would)
+        return Decision(_GREYLIST, reason, wait, None, None, triplets, clients, notes, suspicions=question.suspicions)
 
     def _find_sender(self, request: Request, address: Address) -> Line | None:
         """Return the line that lets this sender's mail pass: as it is, or because the client is of its domain."""

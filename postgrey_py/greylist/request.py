@@ -102,5 +102,19 @@ def read_request(attributes: Mapping[str, str], garbage: Sequence[str] = ()) -> 
     )
 
 
+def request_about(client: str, name: str, helo: str, sender: str, recipient: str) -> Request:
+    """Return the request that a mail server would send about this mail; `name` is the client's verified one."""
+    return read_request(
+        {
+            "request": REQUEST_TYPE,
+            "client_address": client,
+            "client_name": name,
+            "helo_name": helo,
+            "sender": sender,
+            "recipient": recipient,
+        }
+    )
+
+
 def _is_time(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= _TIME_DIGITS

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from postgrey_py.greylist.request import MAX_VALUE_CHARACTERS, NEEDED, Flaws, Request, read_request
+from postgrey_py.greylist.request import MAX_VALUE_CHARACTERS, NEEDED, Flaws, Request, read_request, request_about
 
 untimed = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -132,3 +132,13 @@ def test_any_attributes_make_a_request(attributes: dict[str, str], garbage: list
     assert (request.flaws is not None) == bool(missing or garbage or has_bad_time)
     assert request.flaws is None or request.flaws.missing == missing
     assert told == garbage + [f"policy_test_time={attributes.get('policy_test_time')}"] * has_bad_time
+
+
+def test_request_about_a_mail_has_no_flaws() -> None:
+    request = request_about("192.0.2.7", "mx.example.com", "helo.example.com", "alice@example.com", "bob@example.org")
+    assert request.flaws is None
+    assert (request.client_address, request.client_name, request.helo_name) == (
+        *("192.0.2.7", "mx.example.com"),
+        "helo.example.com",
+    )
+    assert (request.sender, request.recipient, request.instance) == ("alice@example.com", "bob@example.org", None)

@@ -14,7 +14,7 @@ from postgrey_py.commands.server_options import settings_of
 from postgrey_py.database.snapshot import open_snapshot
 from postgrey_py.greylist.explanation import explain
 from postgrey_py.greylist.policy import Policy
-from postgrey_py.greylist.request import REQUEST_TYPE, read_request
+from postgrey_py.greylist.request import request_about
 from postgrey_py.greylist.settings import Settings
 from postgrey_py.greylist.tables import Records
 from postgrey_py.greylist.whitelists import KINDS, USUAL, Watch, Whitelists
@@ -66,16 +66,7 @@ def explain_from_files(settings: Settings, mail: Mail, at: int | None) -> dict[s
         for complaint in complaints.values():
             print(f"{NAME}: {as_text(complaint)}", file=sys.stderr)
     lists = Whitelists(**found)
-    request = read_request(
-        {
-            "request": REQUEST_TYPE,
-            "client_address": mail.client,
-            "client_name": mail.name,
-            "sender": mail.sender,
-            "recipient": mail.recipient,
-            "helo_name": mail.helo,
-        }
-    )
+    request = request_about(mail.client, mail.name, mail.helo, mail.sender, mail.recipient)
     policy = Policy(settings, lists, domain_of=find_domain_of(settings))
     with open_snapshot(settings.dbdir) as snapshot:
         records = Records(snapshot.triplets, snapshot.clients)

@@ -11,7 +11,7 @@ from postgrey_py.daemon.control.engine import Engine
 from postgrey_py.errors import ControlError
 from postgrey_py.greylist.domains import UNKNOWN
 from postgrey_py.greylist.explanation import explain as explain_request
-from postgrey_py.greylist.request import REQUEST_TYPE, read_request
+from postgrey_py.greylist.request import request_about
 from postgrey_py.greylist.tables import Records
 from postgrey_py.protocol.descriptions import describe_explanation
 
@@ -33,16 +33,7 @@ async def explain(engine: Engine, _user: str, arguments: ExplainArguments, _: Se
     texts = {
         name: text_of(name, getattr(arguments, name)) for name in ("client", "sender", "recipient", "name", "helo")
     }
-    request = read_request(
-        {
-            "request": REQUEST_TYPE,
-            "client_address": texts["client"],
-            "client_name": texts["name"],
-            "sender": texts["sender"],
-            "recipient": texts["recipient"],
-            "helo_name": texts["helo"],
-        }
-    )
+    request = request_about(texts["client"], texts["name"], texts["helo"], texts["sender"], texts["recipient"])
     if engine.outage.is_down:
         raise ControlError(f"the database is down, and all mail passes: {engine.outage.reason}", code="database")
     now = int(engine.clock()) if arguments.at is None else arguments.at

@@ -21,7 +21,7 @@ from postgrey_py.database.environment import CLIENTS, TRIPLETS
 from postgrey_py.database.maintenance import walk
 from postgrey_py.database.store import Table
 from postgrey_py.errors import DatabaseError
-from postgrey_py.greylist.decision import Action, Reason
+from postgrey_py.greylist.decision import Reason
 from postgrey_py.greylist.settings import SECONDS_PER_HOUR
 from postgrey_py.greylist.whitelists import KINDS
 from postgrey_py.protocol.control import to_wire
@@ -111,7 +111,7 @@ def _describe_decisions(engine: Engine, since: int, now: int) -> dict[str, Any]:
         "since": since,
         "decisions": [
             {
-                "action": (Action.GREYLIST if reason.defers else Action.PASS).text,
+                "action": reason.action.text,
                 "reason": reason.text,
                 "count": span.counts[reason.number],
             }

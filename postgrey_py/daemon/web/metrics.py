@@ -28,7 +28,7 @@ from postgrey_py.daemon.meter import Histogram, Meter
 from postgrey_py.daemon.survey import Survey
 from postgrey_py.database.environment import CLIENTS, TRIPLETS
 from postgrey_py.errors import DatabaseError
-from postgrey_py.greylist.decision import Action, Reason
+from postgrey_py.greylist.decision import Reason
 
 # Of the waits of mail, in seconds. What comes back later than that is above all bounds.
 WAITS = (60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400)
@@ -69,8 +69,7 @@ class Metrics:
             "postgrey_decisions", "Decisions by action and reason.", labels=("action", "reason")
         )
         for reason in Reason:
-            action = Action.GREYLIST if reason.defers else Action.PASS
-            decisions.add_metric((action.text, label(reason)), total.counts[reason.number])
+            decisions.add_metric((reason.action.text, label(reason)), total.counts[reason.number])
         yield decisions
         yield CounterMetricFamily(
             "postgrey_unjudged_requests", "Requests that passed because the database was down.", value=total.unseen
