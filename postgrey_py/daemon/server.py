@@ -20,8 +20,8 @@ from postgrey_py.daemon.acceptor import Acceptor
 from postgrey_py.daemon.commits import Commits
 from postgrey_py.daemon.control.commands import answer
 from postgrey_py.daemon.control.connections import ControlConnections
-from postgrey_py.daemon.control.engine import Engine
 from postgrey_py.daemon.decider import Decider
+from postgrey_py.daemon.engine import Engine
 from postgrey_py.daemon.flusher import Flusher
 from postgrey_py.daemon.history import History
 from postgrey_py.daemon.listeners import close_listeners, describe_listener

@@ -21,7 +21,7 @@ def show_status(status: Mapping[str, Any]) -> str:
     lines += [f"  {text}" for text in status["problems"]]
     lines += [f"warning: {text}" for text in status["warnings"]]
     lines.append(f"version {status['version']}, process {status['pid']}, up for {format_duration(status['uptime'])}")
-    lines.append(f"listening on {', '.join(status['listeners'])}; {status['connections']} connections")
+    lines.append(f"listening on {', '.join(status['listeners'])}; {counted(status['connections'], 'connections')}")
     databases = dict(status["databases"])
     checkpoint = databases.pop("last_checkpoint", None)
     for name, one in databases.items():
@@ -38,14 +38,16 @@ def show_status(status: Mapping[str, Any]) -> str:
     lines += show_today(status["today"])
     lines += [f"allowed: {show_allowance(one).rstrip()}" for one in status["allowances"]]
     outage = status["outage"]
-    lines.append(f"outages since the start: {outage['times']}, {outage['passed']} requests passed because of them")
+    lines.append(
+        f"outages since the start: {outage['times']}, {counted(outage['passed'], 'requests')} passed because of them"
+    )
     return "".join(f"{line}\n" for line in lines)
 
 
 def show_today(today: Mapping[str, Any]) -> list[str]:
     """Return the lines about the decisions since midnight, the most frequent reason first."""
     decisions = sorted(today["decisions"], key=lambda one: -one["count"])
-    lines = [f"today: {sum(one['count'] for one in decisions) + today['unseen']} decisions"]
+    lines = [f"today: {counted(sum(one['count'] for one in decisions) + today['unseen'], 'decisions')}"]
     for action, word in (("greylist", "deferred"), ("pass", "passed")):
         these = [one for one in decisions if one["action"] == action]
         reasons = [f"{one['reason']} {one['count']}" for one in these]
@@ -83,7 +85,9 @@ def show_reload(result: Mapping[str, Any]) -> str:
 
 def show_clean_up(result: Mapping[str, Any]) -> str:
     """Return a line for each database that was cleaned up."""
-    return "".join(f"{name}: {one['before']} records before, {one['after']} after\n" for name, one in result.items())
+    return "".join(
+        f"{name}: {counted(one['before'], 'records')} before, {one['after']} after\n" for name, one in result.items()
+    )
 
 
 def show_decision(one: Mapping[str, Any], is_coloured: bool) -> str:
@@ -120,7 +124,7 @@ def safe(text: str) -> str:
 def _records(one: Mapping[str, Any]) -> str:
     if one["records"] is None:
         return "not counted yet"
-    return f"{one['records']} records (at {format_time(one['counted'])})"
+    return f"{counted(one['records'], 'records')} (at {format_time(one['counted'])})"
 
 
 def _bytes(size: int | None) -> str:

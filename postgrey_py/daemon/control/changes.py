@@ -15,7 +15,6 @@ from typing import Any
 from postgrey_py.daemon.control.arguments import text_of
 from postgrey_py.daemon.control.choice import Choice, Keep, client_filter, triplet_filter
 from postgrey_py.daemon.control.connections import Send
-from postgrey_py.daemon.control.engine import Engine
 from postgrey_py.daemon.control.listing import (
     Found,
     describe_client,
@@ -23,6 +22,7 @@ from postgrey_py.daemon.control.listing import (
     need_auto_whitelist,
     walk_and_show,
 )
+from postgrey_py.daemon.engine import Engine
 from postgrey_py.database.store import Table
 from postgrey_py.errors import ControlError, DatabaseError
 from postgrey_py.greylist.address import Address, parse_address

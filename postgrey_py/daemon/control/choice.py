@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from postgrey_py.daemon.control.arguments import text_of
-from postgrey_py.daemon.control.engine import Engine
+from postgrey_py.daemon.engine import Engine
 from postgrey_py.errors import ControlError
 from postgrey_py.greylist.filters import MailFilter, make_filter
 from postgrey_py.greylist.keys import parse_client_key, split_key

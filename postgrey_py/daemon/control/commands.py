@@ -18,7 +18,6 @@ from postgrey_py.daemon.control.changes import (
     trust,
 )
 from postgrey_py.daemon.control.connections import Send
-from postgrey_py.daemon.control.engine import Engine
 from postgrey_py.daemon.control.explain import ExplainArguments, explain
 from postgrey_py.daemon.control.listing import ListArguments, pending, trusted
 from postgrey_py.daemon.control.orders import (
@@ -35,6 +34,7 @@ from postgrey_py.daemon.control.status import status
 from postgrey_py.daemon.control.transfer import ImportArguments, export_records, import_records
 from postgrey_py.daemon.control.upkeep import clean_up, reload
 from postgrey_py.daemon.control.watch import WatchArguments, watch
+from postgrey_py.daemon.engine import Engine
 from postgrey_py.errors import ControlError
 from postgrey_py.protocol.control import Call
 

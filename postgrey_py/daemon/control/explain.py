@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from postgrey_py.daemon.control.arguments import text_of
 from postgrey_py.daemon.control.connections import Send
-from postgrey_py.daemon.control.engine import Engine
+from postgrey_py.daemon.engine import Engine
 from postgrey_py.errors import ControlError
 from postgrey_py.greylist.domains import UNKNOWN
 from postgrey_py.greylist.explanation import explain as explain_request

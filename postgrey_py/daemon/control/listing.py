@@ -9,7 +9,7 @@ from typing import Any
 
 from postgrey_py.daemon.control.choice import Choice, client_filter, triplet_filter
 from postgrey_py.daemon.control.connections import Send
-from postgrey_py.daemon.control.engine import Engine
+from postgrey_py.daemon.engine import Engine
 from postgrey_py.database.maintenance import walk
 from postgrey_py.database.store import Table
 from postgrey_py.errors import ControlError

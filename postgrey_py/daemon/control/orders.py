@@ -8,7 +8,7 @@ from typing import Any
 
 from postgrey_py.daemon.control.arguments import NoArguments, text_of
 from postgrey_py.daemon.control.connections import Send
-from postgrey_py.daemon.control.engine import Engine
+from postgrey_py.daemon.engine import Engine
 from postgrey_py.errors import ControlError
 from postgrey_py.greylist.overrides import Allowance, Pause
 from postgrey_py.protocol.control import to_wire

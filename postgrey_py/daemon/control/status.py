@@ -13,8 +13,9 @@ from typing import Any
 from postgrey_py import __version__
 from postgrey_py.daemon.control.arguments import NoArguments
 from postgrey_py.daemon.control.connections import Send
-from postgrey_py.daemon.control.engine import Engine
 from postgrey_py.daemon.control.orders import describe_allowance, describe_pause
+from postgrey_py.daemon.engine import Engine
+from postgrey_py.daemon.health import find_problems, find_warnings
 from postgrey_py.daemon.tally import quantile
 from postgrey_py.daemon.whitelists import WhitelistFiles
 from postgrey_py.database.environment import CLIENTS, TRIPLETS
@@ -61,26 +62,6 @@ async def status(engine: Engine, _user: str, _: NoArguments, __: Send) -> object
             "seconds": engine.outage.seconds,
         },
     }
-
-
-def find_problems(engine: Engine) -> list[str]:
-    """Return what keeps the server from doing its work; empty when it is healthy."""
-    if not engine.outage.is_down:
-        return []
-    return [f"the database is down, mail passes without greylisting: {engine.outage.reason}"]
-
-
-def find_warnings(engine: Engine) -> list[str]:
-    """Return what its administrator should know of, though it does its work."""
-    warnings = []
-    pause = engine.orders.in_force().pause
-    if pause is not None:
-        warnings.append(f"greylisting is paused {pause.text()}: all mail passes")
-    if engine.settings.training:
-        warnings.append("greylisting is in training (--training): all mail passes")
-    if engine.whitelists.failures:
-        warnings.append(f"{engine.whitelists.failures} files or lines of the whitelists are not in force")
-    return warnings
 
 
 def describe_lists(lists: WhitelistFiles) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from postgrey_py.daemon.control.arguments import NoArguments
 from postgrey_py.daemon.control.changes import make_durable
 from postgrey_py.daemon.control.connections import Send
-from postgrey_py.daemon.control.engine import Engine
+from postgrey_py.daemon.engine import Engine
 from postgrey_py.database.maintenance import walk
 from postgrey_py.database.store import Table
 from postgrey_py.errors import ControlError, InterchangeError

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from postgrey_py.daemon.control.arguments import NoArguments
 from postgrey_py.daemon.control.connections import Send
-from postgrey_py.daemon.control.engine import Engine
 from postgrey_py.daemon.control.status import describe_lists
+from postgrey_py.daemon.engine import Engine
 from postgrey_py.errors import ControlError
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from postgrey_py.daemon.control.connections import Send
-from postgrey_py.daemon.control.engine import Engine
+from postgrey_py.daemon.engine import Engine
 from postgrey_py.errors import ControlError
 from postgrey_py.greylist.decision import Decision
 from postgrey_py.greylist.filters import make_filter

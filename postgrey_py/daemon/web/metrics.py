@@ -23,7 +23,7 @@ from prometheus_client.metrics_core import (
 )
 
 from postgrey_py import __version__
-from postgrey_py.daemon.control.engine import Engine
+from postgrey_py.daemon.engine import Engine
 from postgrey_py.daemon.meter import Histogram, Meter
 from postgrey_py.daemon.survey import Survey
 from postgrey_py.database.environment import CLIENTS, TRIPLETS

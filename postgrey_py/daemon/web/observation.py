@@ -9,7 +9,8 @@ import os
 from collections.abc import Iterator
 
 from postgrey_py import __version__
-from postgrey_py.daemon.control.engine import Engine
+from postgrey_py.daemon.engine import Engine
+from postgrey_py.daemon.health import describe_list_failures
 from postgrey_py.daemon.survey import Census, Survey
 from postgrey_py.daemon.tally import Span, quantile
 from postgrey_py.daemon.web.view import Bucket, ListFile, Mode, Trouble, View, WaitBin, Waiting, WaitingNetwork, Waits
@@ -120,10 +121,8 @@ def _find_mode(engine: Engine) -> tuple[Mode, str]:
 
 
 def _find_troubles(engine: Engine) -> Iterator[Trouble]:
-    failures = engine.whitelists.failures
-    if failures:
-        noun = "line or file" if failures == 1 else "lines or files"
-        yield Trouble(f"{failures} {noun} of the lists not in force: postgrey --check tells which, and why.")
+    if (text := describe_list_failures(engine)) is not None:
+        yield Trouble(f"{text}.")
 
 
 def _find_lists(engine: Engine) -> Iterator[ListFile]:

@@ -15,8 +15,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
-from postgrey_py.daemon.control.engine import Engine
-from postgrey_py.daemon.control.status import find_problems
+from postgrey_py.daemon.engine import Engine
+from postgrey_py.daemon.health import find_problems
 from postgrey_py.daemon.logs import Log
 from postgrey_py.daemon.meter import Meter
 from postgrey_py.daemon.survey import Survey

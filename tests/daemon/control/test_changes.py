@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 
 from postgrey_py.daemon.control.changes import make_durable
-from postgrey_py.daemon.control.engine import Engine
+from postgrey_py.daemon.engine import Engine
 from postgrey_py.daemon.logs import Log
 from postgrey_py.daemon.outage import Outage
 from postgrey_py.database.environment import CLIENTS, TRIPLETS

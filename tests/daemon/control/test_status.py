@@ -74,7 +74,7 @@ def test_lists_are_told_with_lines_that_are_not_used(start: StartServer, tmp_pat
         assert one["entries"] == 1
         assert len(one["unused"]) == 1
         assert one["unused"][0].startswith(f"{clients} line 2: ")
-        assert found["warnings"] == ["1 files or lines of the whitelists are not in force"]
+        assert found["warnings"] == ["1 line or file of the lists not in force: postgrey --check tells which, and why"]
         clients.write_text("example.com\nexample.net\n")
         assert client.result("reload")["failures"] == 0
         assert client.result("status")["lists"]["client"]["entries"] == 2

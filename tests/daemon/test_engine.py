@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from postgrey_py.daemon.control.engine import Engine
+from postgrey_py.daemon.engine import Engine
 from tests.daemon.conftest import StartServer
 from tests.support.control import ControlClient
 

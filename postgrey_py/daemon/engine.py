@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The parts of the server that control commands ask and order about."""
+"""The parts of the server that its administrator asks and orders about, by control commands and by the page."""
 
 from __future__ import annotations
 
